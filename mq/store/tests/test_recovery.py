@@ -1,0 +1,228 @@
+"""Kills, cuts and missing files: what was committed comes back, in order, whatever else is gone."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import shutil
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+
+from mq.errors import CorruptRecord, StoreUnusable
+from mq.store.tests.small_store import everything, fields_of, kill, random_fields, small_store
+
+Bodies = dict[tuple[str, int], list[bytes]]
+
+
+def fill(root: Path, seed: int, count: int, *, clean: bool) -> Bodies:
+    """A store of `count` random messages, committed in random groups."""
+    seeded = random.Random(seed)
+    bodies: Bodies = defaultdict(list)
+    store = small_store(root)
+    store.open()
+    for number in range(count):
+        fields = random_fields(seeded, number)
+        store.append(fields)
+        bodies[fields.topic, fields.queue_id].append(fields.body)
+        if seeded.random() < 0.2:
+            store.commit()
+        if seeded.random() < 0.02:
+            store._maintenance.save_point()
+    store.commit()
+    store.close_now() if clean else kill(store)
+    return bodies
+
+
+def reopened(root: Path) -> Bodies:
+    store = small_store(root)
+    store.open()
+    try:
+        return everything(store)
+    finally:
+        store.close_now()
+
+
+class TestAfterAKill:
+    def test_every_committed_message_is_there_through_twenty_lives(self, tmp_path: Path) -> None:
+        seed = random.randrange(1 << 32)
+        print("seed", seed)
+        seeded = random.Random(seed)
+        committed: Bodies = defaultdict(list)
+        waiting: list[tuple[tuple[str, int], bytes]] = []
+        for _ in range(20):
+            store = small_store(tmp_path)
+            store.open()
+            assert everything(store) == committed
+            for number in range(seeded.randrange(60)):
+                fields = random_fields(seeded, number)
+                store.append(fields)
+                waiting.append(((fields.topic, fields.queue_id), fields.body))
+                if seeded.random() < 0.3:
+                    store.commit()
+                    for queue, body in waiting:
+                        committed[queue].append(body)
+                    waiting.clear()
+                if seeded.random() < 0.05:
+                    store._maintenance.save_point()
+                if seeded.random() < 0.05:
+                    store._queues.flush()
+            waiting.clear()
+            kill(store)
+
+    def test_a_cut_at_any_byte_of_the_last_records_loses_only_what_it_cut(self, tmp_path: Path) -> None:
+        whole = fields_of("orders", b"w" * 50, TAGS="paid")  # its last byte is not zero
+        store = small_store(tmp_path / "whole")
+        store.open()
+        for _ in range(20):
+            store.append(whole)
+        store.commit()
+        ends = [0, *(entry.commit_log_offset + entry.record_bytes for entry in store.entries("orders", 0, 0, 20))]
+        kill(store)
+        for cut in range(ends[-3], ends[-1] + 1):
+            root = tmp_path / "cut"
+            shutil.copytree(tmp_path / "whole", root)
+            log = root / "commitlog" / f"{0:020d}"
+            log.write_bytes(log.read_bytes()[:cut].ljust(4096, b"\0"))
+            expected = sum(end <= cut for end in ends) - 1
+
+            bodies = reopened(root)
+
+            assert len(bodies["orders", 0]) == expected, f"cut at {cut}"
+            shutil.rmtree(root)
+
+    def test_new_records_do_not_bring_cut_ones_back(self, tmp_path: Path) -> None:
+        # Record 1 of 3 is broken by a power cut; a new one of the same size would end where the dead third begins.
+        store = small_store(tmp_path)
+        store.open()
+        for body in (b"first", b"torn.", b"dead."):
+            store.append(fields_of("orders", body))
+        store.commit()
+        kill(store)
+        (tmp_path / "abort").write_text("1")  # as RocketMQ writes it: nobody knows what became of the machine
+        (tmp_path / "recoverypoint").unlink()
+        log = tmp_path / "commitlog" / f"{0:020d}"
+        data = bytearray(log.read_bytes())
+        data[data.index(b"torn.")] ^= 1
+        log.write_bytes(data)
+
+        store = small_store(tmp_path)
+        store.open()
+        store.append(fields_of("orders", b"newer"))
+        store.commit()
+        kill(store)
+
+        assert reopened(tmp_path) == {("orders", 0): [b"first", b"newer"]}
+        assert [path.name for path in (tmp_path / "cut").iterdir()] == ["00000000000000000102"]
+
+
+class TestWithoutDerivedFiles:
+    DERIVED = ("consumequeue", "consumequeue/orders/0", "index", "checkpoint", "recoverypoint", "abort")
+
+    @pytest.mark.parametrize("clean", [True, False], ids=["clean", "killed"])
+    def test_all_is_rebuilt_from_the_log(self, tmp_path: Path, clean: bool) -> None:
+        bodies = fill(tmp_path / "whole", seed=7, count=200, clean=clean)
+        for gone in itertools.product([False, True], repeat=len(self.DERIVED)):
+            root = tmp_path / "part"
+            shutil.copytree(tmp_path / "whole", root)
+            for name in itertools.compress(self.DERIVED, gone):
+                path = root / name
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+            store = small_store(root)
+            store.open()
+
+            assert everything(store) == bodies, f"without {list(itertools.compress(self.DERIVED, gone))}"
+            for key in ("key-0", "key-90", "key-199"):
+                assert sum(len(store.query(topic, key, 9, 0, 1 << 60)) for topic in store.queues()) == 1
+            store.close_now()
+            shutil.rmtree(root)
+
+    def test_a_log_whose_first_files_expired_keeps_its_queue_offsets(self, tmp_path: Path) -> None:
+        store = small_store(tmp_path)
+        store.open()
+        for number in range(100):
+            store.append(fields_of("orders", b"%d" % number * 50))
+        store.commit()
+        first = store._log.files[2].start
+        store.close_now()
+        for name in (f"{0:020d}", f"{4096:020d}"):
+            (tmp_path / "commitlog" / name).unlink()
+        (tmp_path / "recoverypoint").unlink()
+        shutil.rmtree(tmp_path / "consumequeue")
+
+        store = small_store(tmp_path)
+        store.open()
+
+        low, high = store.min_offset("orders", 0), store.max_offset("orders", 0)
+        assert high == 100
+        assert store.entries("orders", 0, low, 1)[0].commit_log_offset == first
+        assert len(everything(store)["orders", 0]) == high - low
+        store.close_now()
+
+
+class TestDamage:
+    @pytest.mark.parametrize(
+        "count", [150, pytest.param(20_000, marks=[pytest.mark.nightly, pytest.mark.timeout(900)])]
+    )
+    def test_is_recovered_or_refused_by_name_but_never_passed_over(self, tmp_path: Path, count: int) -> None:
+        seed = random.randrange(1 << 32)
+        print("seed", seed)
+        seeded = random.Random(seed)
+        whole = tmp_path / "whole"
+        bodies = fill(whole, seed=11, count=120, clean=False)
+        files = sorted(path for path in whole.rglob("*") if path.is_file() and path.name not in ("lock", "abort"))
+        outcomes: Counter[str] = Counter()
+        for _ in range(count):
+            root = tmp_path / "damaged"
+            shutil.copytree(whole, root)
+            victim = seeded.choice(files)
+            path = root / victim.relative_to(whole)
+            what = damage(path, seeded)
+            outcomes[check_damaged(root, path, bodies, f"{what} in {victim.name}")] += 1
+            shutil.rmtree(root)
+        assert set(outcomes) <= {"recovered", "refused", "noticed", "cut"}
+        assert outcomes["recovered"]
+        assert outcomes["refused"]
+
+
+def damage(path: Path, seeded: random.Random) -> str:
+    data = bytearray(path.read_bytes())
+    used = len(data.rstrip(b"\0")) or len(data)
+    at = seeded.randrange(used)
+    match seeded.choice(["flip", "zero", "truncate"]):
+        case "flip":
+            data[at] ^= 1 << seeded.randrange(8)
+            what = f"bit flipped at {at}"
+        case "zero":
+            at -= at % 512
+            data[at : at + 512] = bytes(len(data[at : at + 512]))
+            what = f"512 zeros at {at}"
+        case _:
+            del data[at:]
+            what = f"truncated at {at}"
+    path.write_bytes(data)
+    return what
+
+
+def check_damaged(root: Path, path: Path, bodies: Bodies, what: str) -> str:
+    """Open and read everything; what comes out may lack acknowledged messages only with a report or a refusal."""
+    store = small_store(root)
+    try:
+        report = store.open()
+        found = everything(store)
+    except StoreUnusable as error:
+        return "refused" if str(path) in str(error) else f"refused without a name: {error}"
+    except CorruptRecord as error:
+        return "refused" if str(root) in str(error.path) else f"refused without a name: {error}"
+    finally:
+        kill(store)
+    if found == bodies:
+        return "recovered"
+    if report.oddities:
+        return "noticed"
+    assert report.damage is not None, f"{what}: messages are gone and nothing was said: {report}"
+    for queue, expected in bodies.items():
+        assert found.get(queue, []) == expected[: len(found.get(queue, []))], f"{what}: {queue}"
+    return "cut"
