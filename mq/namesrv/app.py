@@ -1,0 +1,227 @@
+"""The name server: answers what brokers and clients ask, from `RouteInfo` and `KVConfig`.
+
+Answers are computed in the turn in which the question arrives; the only thing that runs by itself is the scan for
+brokers that fell silent. Simpler than RocketMQ: no zones, no static topics, no waiting after a start. Source: RocketMQ
+DefaultRequestProcessor, ClientRequestProcessor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from mq.errors import ResponseError
+from mq.message import Host
+from mq.namesrv import registration
+from mq.namesrv.config import NameServerConfig
+from mq.namesrv.kv_config import ORDER_TOPIC_CONFIG, KVConfig
+from mq.namesrv.route_info import RouteInfo
+from mq.remoting.bodies import (
+    BrokerMemberGroup,
+    DataVersion,
+    GetBrokerMemberGroupResponseBody,
+    KVTable,
+    TopicList,
+)
+from mq.remoting.codes import RequestCode, ResponseCode
+from mq.remoting.command import RemotingCommand
+from mq.remoting.connection import Connection, Handler
+from mq.remoting.headers import (
+    BrokerHeartbeatRequestHeader,
+    BrokerNameRequestHeader,
+    DeleteTopicFromNamesrvRequestHeader,
+    GetBrokerMemberGroupRequestHeader,
+    GetKVConfigResponseHeader,
+    GetKVListByNamespaceRequestHeader,
+    GetRouteInfoRequestHeader,
+    GetTopicsByClusterRequestHeader,
+    KVConfigRequestHeader,
+    PutKVConfigRequestHeader,
+    QueryDataVersionRequestHeader,
+    RegisterBrokerRequestHeader,
+    RegisterBrokerResponseHeader,
+    UnRegisterBrokerRequestHeader,
+)
+from mq.remoting.server import RemotingServer
+
+logger = logging.getLogger(__name__)
+
+#: Readers from this version (4.9.4) on get routes in standard JSON; older ones expect fastjson's bare integer keys.
+STANDARD_JSON_VERSION: Final = 401
+
+
+class NameServer:
+    def __init__(self, config: NameServerConfig | None = None) -> None:
+        self.config = config or NameServerConfig()
+        self.routes = RouteInfo()
+        self.kv_config = KVConfig(self.config.kv_config_path.expanduser())
+        self.server = RemotingServer(self._handlers(), on_close=self.routes.connection_closed)
+        self.address = Host(self.config.bind_address, self.config.listen_port)
+        self._scan: asyncio.TimerHandle | None = None
+
+    async def start(self) -> None:
+        """Load the notes and listen.
+
+        Raises: StoreUnusable: the notes cannot be read.  OSError: the port is taken.
+        """
+        self.kv_config.load()
+        self.address = await self.server.start(self.config.bind_address, self.config.listen_port)
+        self._scan_later()
+
+    async def stop(self) -> None:
+        """Close every connection; brokers and clients go on with what they know."""
+        if self._scan is not None:
+            self._scan.cancel()
+        await self.server.stop()
+
+    def _scan_later(self) -> None:
+        self._scan = asyncio.get_running_loop().call_later(self.config.scan_interval_ms / 1000, self._scan_now)
+
+    def _scan_now(self) -> None:
+        for key in self.routes.drop_expired(asyncio.get_running_loop().time()):
+            logger.warning("broker %s of cluster %s gave no sign of life and is dropped", key.address, key.cluster)
+        self._scan_later()
+
+    def _handlers(self) -> dict[int, Handler]:
+        return {
+            RequestCode.PUT_KV_CONFIG: self._put_kv,
+            RequestCode.GET_KV_CONFIG: self._get_kv,
+            RequestCode.DELETE_KV_CONFIG: self._delete_kv,
+            RequestCode.GET_KVLIST_BY_NAMESPACE: self._list_kv,
+            RequestCode.REGISTER_BROKER: self._register,
+            RequestCode.UNREGISTER_BROKER: self._unregister,
+            RequestCode.BROKER_HEARTBEAT: self._heartbeat,
+            RequestCode.QUERY_DATA_VERSION: self._query_data_version,
+            RequestCode.GET_ROUTEINFO_BY_TOPIC: self._route,
+            RequestCode.GET_BROKER_CLUSTER_INFO: self._cluster_info,
+            RequestCode.GET_BROKER_MEMBER_GROUP: self._member_group,
+            RequestCode.GET_ALL_TOPIC_LIST_FROM_NAMESERVER: self._topics,
+            RequestCode.GET_TOPICS_BY_CLUSTER: self._topics_of_cluster,
+            RequestCode.GET_SYSTEM_TOPIC_LIST_FROM_NS: self._system_topics,
+            RequestCode.DELETE_TOPIC_IN_NAMESRV: self._delete_topic,
+            RequestCode.WIPE_WRITE_PERM_OF_BROKER: self._wipe_write_perm,
+            RequestCode.ADD_WRITE_PERM_OF_BROKER: self._add_write_perm,
+        }
+
+    # Brokers
+
+    def _register(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
+        header = command.header(RegisterBrokerRequestHeader)
+        topics = registration.decode(header, command.body)
+        is_new = self.routes.data_version(header.cluster_name, header.broker_addr) is None
+        if not self.routes.register(header, topics, connection, asyncio.get_running_loop().time()):
+            raise ResponseError(
+                ResponseCode.SYSTEM_ERROR,
+                f"register broker failed: {header.broker_name} is new here, send all its topics, not just one",
+            )
+        if is_new:
+            logger.info("broker %s of cluster %s came: %s", header.broker_name, header.cluster_name, header.broker_addr)
+        answer = RegisterBrokerResponseHeader()
+        if header.broker_id != 0:
+            master = self.routes.master_of(header.cluster_name, header.broker_name)
+            if master is not None:
+                answer = RegisterBrokerResponseHeader(master.ha_server_addr, master.address)
+        orders = self.kv_config.namespace(ORDER_TOPIC_CONFIG) if self.config.return_order_config else None
+        return command.respond(ext=answer, body=KVTable(orders).to_json() if orders else b"")
+
+    def _unregister(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
+        header = command.header(UnRegisterBrokerRequestHeader)
+        self.routes.unregister(header.cluster_name, header.broker_name, header.broker_addr)
+        logger.info("broker %s of cluster %s left: %s", header.broker_name, header.cluster_name, header.broker_addr)
+        return command.respond()
+
+    def _heartbeat(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
+        header = command.header(BrokerHeartbeatRequestHeader)
+        self.routes.touch(header.cluster_name, header.broker_addr, asyncio.get_running_loop().time())
+        return command.respond()
+
+    def _query_data_version(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
+        header = command.header(QueryDataVersionRequestHeader)
+        held = self.routes.data_version(header.cluster_name, header.broker_addr)
+        is_changed = held is None or held != DataVersion.from_json(command.body)
+        if not is_changed:
+            self.routes.touch(header.cluster_name, header.broker_addr, asyncio.get_running_loop().time())
+        return command.respond(ext={"changed": "true" if is_changed else "false"}, body=held.to_json() if held else b"")
+
+    # Routes
+
+    def _route(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
+        header = command.header(GetRouteInfoRequestHeader)
+        route = self.routes.route(header.topic)
+        if route is None:
+            raise ResponseError(
+                ResponseCode.TOPIC_NOT_EXIST, f"No topic route info in name server for the topic: {header.topic}"
+            )
+        if self.config.order_message_enable:
+            route.order_topic_conf = self.kv_config.get(ORDER_TOPIC_CONFIG, header.topic)
+        wants_standard = command.version >= STANDARD_JSON_VERSION or bool(header.accept_standard_json_only)
+        return command.respond(body=route.to_json(bare_keys=not wants_standard))
+
+    def _cluster_info(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
+        return command.respond(body=self.routes.cluster_info().to_json())
+
+    def _member_group(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
+        header = command.header(GetBrokerMemberGroupRequestHeader)
+        group = BrokerMemberGroup(header.cluster_name, header.broker_name)
+        broker = self.routes.brokers.get(header.broker_name)
+        if broker is not None and broker.cluster == header.cluster_name:
+            group.broker_addrs = broker.broker_addrs
+        return command.respond(body=GetBrokerMemberGroupResponseBody(group).to_json())
+
+    # Topics
+
+    def _topics(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
+        return command.respond(body=TopicList(sorted(self.routes.topics)).to_json())
+
+    def _topics_of_cluster(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
+        cluster = command.header(GetTopicsByClusterRequestHeader).cluster
+        return command.respond(body=TopicList(sorted(self.routes.topics_of_cluster(cluster))).to_json())
+
+    def _system_topics(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
+        """The topics named like clusters and brokers, and any broker's address to ask for the others."""
+        names = sorted(self.routes.clusters) + sorted(self.routes.brokers)
+        address = next((key.address for key in self.routes.live), None)
+        return command.respond(body=TopicList(names, address).to_json())
+
+    def _delete_topic(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
+        header = command.header(DeleteTopicFromNamesrvRequestHeader)
+        self.routes.delete_topic(header.topic, header.cluster_name)
+        return command.respond()
+
+    def _wipe_write_perm(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
+        count = self.routes.wipe_write_perm(command.header(BrokerNameRequestHeader).broker_name)
+        return command.respond(ext={"wipeTopicCount": str(count)})
+
+    def _add_write_perm(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
+        count = self.routes.add_write_perm(command.header(BrokerNameRequestHeader).broker_name)
+        return command.respond(ext={"addTopicCount": str(count)})
+
+    # Notes
+
+    def _put_kv(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
+        header = command.header(PutKVConfigRequestHeader)
+        self.kv_config.put(header.namespace, header.key, header.value)
+        return command.respond()
+
+    def _get_kv(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
+        header = command.header(KVConfigRequestHeader)
+        value = self.kv_config.get(header.namespace, header.key)
+        if value is None:
+            raise ResponseError(
+                ResponseCode.QUERY_NOT_FOUND,
+                f"No config item, Namespace: {header.namespace} Key: {header.key}",
+            )
+        return command.respond(ext=GetKVConfigResponseHeader(value))
+
+    def _delete_kv(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
+        header = command.header(KVConfigRequestHeader)
+        self.kv_config.delete(header.namespace, header.key)
+        return command.respond()
+
+    def _list_kv(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
+        namespace = command.header(GetKVListByNamespaceRequestHeader).namespace
+        entries = self.kv_config.namespace(namespace)
+        if entries is None:
+            raise ResponseError(ResponseCode.QUERY_NOT_FOUND, f"No config item, Namespace: {namespace}")
+        return command.respond(body=KVTable(entries).to_json())

@@ -1,0 +1,19 @@
+"""Everything a name server can be told, under RocketMQ's own keys. Ours alone: `bindAddress`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+
+@dataclass(frozen=True)
+class NameServerConfig:
+    # Loopback unless told otherwise: RocketMQ binds to all.
+    bind_address: Annotated[str, "bindAddress"] = "127.0.0.1"
+    listen_port: Annotated[int, "listenPort"] = 9876
+    kv_config_path: Annotated[Path, "kvConfigPath"] = Path("~/namesrv/kvConfig.json")
+    scan_interval_ms: Annotated[int, "scanNotActiveBrokerInterval"] = 5000
+    #: Put a topic's ORDER_TOPIC_CONFIG into its route.
+    order_message_enable: Annotated[bool, "orderMessageEnable"] = False
+    return_order_config: Annotated[bool, "returnOrderTopicConfigToBroker"] = True
