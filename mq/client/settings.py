@@ -1,0 +1,65 @@
+"""The settings of a client that are not about one message: addresses, and how often things are looked after.
+
+The defaults are RocketMQ's. Tests shorten the intervals instead of waiting for them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+NAMESRV_VARIABLE: Final = "MQ_NAMESRV_ADDR"
+DEFAULT_NAMESRV: Final = "127.0.0.1:9876"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    # Routes and brokers
+    route_refresh_s: float = 30.0
+    heartbeat_s: float = 30.0
+    #: How soon a broker whose connection was lost hears from us again.
+    reconnect_s: float = 1.0
+    request_timeout_s: float = 3.0
+
+    # Consumer groups
+    rebalance_s: float = 20.0
+    #: How soon, at the latest, a rebalance that could not be completed (no route, lock or answer) is tried again.
+    rebalance_retry_s: float = 1.0
+    offset_persist_s: float = 5.0
+    lock_renew_s: float = 20.0
+    #: A queue lock not renewed for this long counts as lost; half of the broker's own lease of 60 s.
+    lock_lease_s: float = 30.0
+
+    # Pulling
+    pull_batch_count: int = 32
+    pull_batch_bytes: int = 256 * 1024
+    pull_suspend_s: float = 15.0
+    pull_timeout_s: float = 30.0
+    pull_error_pause_s: float = 1.0
+    #: A queue is not pulled while it holds this much that no handler has finished.
+    queue_max_messages: int = 1000
+    queue_max_bytes: int = 100 * 1024 * 1024
+    #: ... or while first and last of it lie this far apart (one stuck handler must not hold back the commit for ever).
+    queue_max_span: int = 2000
+
+
+def name_server_addresses(namesrv: str | Sequence[str] | None) -> tuple[str, ...]:
+    """`host:port` of every name server, from an argument, from MQ_NAMESRV_ADDR, or the local default.
+
+    Several are separated by `;` or `,`, as RocketMQ does.
+    Raises: ValueError: an address that is not host:port.
+    """
+    if namesrv is None:
+        namesrv = os.environ.get(NAMESRV_VARIABLE) or DEFAULT_NAMESRV
+    parts = re.split(r"[;,]", namesrv) if isinstance(namesrv, str) else namesrv
+    addresses = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+    for address in addresses:
+        host, separator, port = address.rpartition(":")
+        if not (host and separator and port.isdigit() and 0 < int(port) < 65536):
+            raise ValueError(f"name server address {address!r} is not host:port")
+    if not addresses:
+        raise ValueError(f"no name server address in {namesrv!r}: expected host:port;host:port")
+    return addresses

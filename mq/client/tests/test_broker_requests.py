@@ -1,0 +1,154 @@
+"""What operators' tools ask a consumer by way of its broker: here it is the bundled broker itself that asks."""
+
+import json
+
+import pytest
+
+from mq import dialect
+from mq.client import ConsumeResult, PushConsumer
+from mq.client.broker_requests import QueueKey, read_queue_offsets
+from mq.client.handlers import Handler
+from mq.client.tests.conftest import FAST, Cluster, Inbox, QueueWatch
+from mq.client.tests.test_push_consumer import committed, send_all
+from mq.errors import RemoteProtocolError
+from mq.message import Host, Message, MessageQueue, ReceivedMessage, record
+from mq.remoting.codes import RequestCode
+from mq.remoting.command import RemotingCommand
+
+
+async def ask(
+    cluster: Cluster, group: str, code: RequestCode, header: dict[str, str], body: bytes = b""
+) -> RemotingCommand:
+    """The answer of the one client in `group`."""
+    if cluster.bundled is None:
+        pytest.skip("speaks for the bundled broker")
+    members = cluster.bundled.broker.consumers.group(group)
+    assert members is not None
+    (connection,) = members.clients
+    return await connection.invoke(RemotingCommand.request(code, header, body))
+
+
+def consumer_of(cluster: Cluster, topic: str, group: str, handler: Handler) -> PushConsumer:
+    consumer = PushConsumer(group, namesrv=cluster.namesrv, handler=handler, settings=FAST)
+    consumer.subscribe(topic, "A || B")
+    return consumer
+
+
+class TestRunningInfo:
+    async def test_tells_what_dashboards_show(self, cluster: Cluster) -> None:
+        topic, group = await cluster.topic(queue_count=2), cluster.name("group")
+        header = {"consumerGroup": group, "clientId": "any"}
+        async with consumer_of(cluster, topic, group, Inbox()):
+            response = await ask(cluster, group, RequestCode.GET_CONSUMER_RUNNING_INFO, header)
+
+        info = dialect.loads(response.body)
+        queues = {tuple(sorted(json.loads(key).items())) for key in info["mqTable"]}
+        assert (("brokerName", cluster.broker_name), ("queueId", 1), ("topic", topic)) in queues
+        assert b'{"brokerName":' in response.body.partition(b'"mqTable":{')[2][:20], (
+            "queues are objects, as Java reads them"
+        )
+        assert info["properties"]["PROP_CONSUMEORDERLY"] == "false"
+        assert {each["topic"]: each["subString"] for each in info["subscriptionSet"]} == {
+            topic: "A || B",
+            f"%RETRY%{group}": "*",
+        }
+
+    async def test_of_a_group_that_is_not_here_is_refused(self, cluster: Cluster) -> None:
+        topic, group = await cluster.topic(), cluster.name("group")
+        async with consumer_of(cluster, topic, group, Inbox()):
+            response = await ask(
+                cluster, group, RequestCode.GET_CONSUMER_RUNNING_INFO, {"consumerGroup": "other", "clientId": "any"}
+            )
+
+        assert response.code == 1
+        assert "other" in (response.remark or "")
+
+
+class TestConsumerStatus:
+    async def test_tells_the_offsets_of_a_topic(self, cluster: Cluster) -> None:
+        topic, group = await cluster.topic(queue_count=1), cluster.name("group")
+        inbox = Inbox()
+        async with consumer_of(cluster, topic, group, inbox):
+            await send_all(cluster, *(Message(topic, b"x", tag="A") for _ in range(3)))
+            await inbox.wait_for(3)
+            response = await ask(
+                cluster, group, RequestCode.GET_CONSUMER_STATUS_FROM_CLIENT, {"topic": topic, "group": group}
+            )
+
+        queue = QueueKey(cluster.broker_name, 0, topic)
+        assert response.body == dialect.dumps({"consumerTable": {}, "messageQueueTable": {queue: 3}}, bare_keys=True)
+
+
+class TestResetOffset:
+    async def test_goes_back_and_consumes_again(self, cluster: Cluster) -> None:
+        topic, group = await cluster.topic(queue_count=1), cluster.name("group")
+        inbox = Inbox()
+        async with consumer_of(cluster, topic, group, inbox):
+            await send_all(cluster, *(Message(topic, b"%d" % number, tag="A") for number in range(4)))
+            await inbox.wait_for(4)
+            body = dialect.dumps({"offsetTable": {QueueKey(cluster.broker_name, 0, topic): 2}}, bare_keys=True)
+            header = {"topic": topic, "group": group, "timestamp": "0", "isForce": "true"}
+            response = await ask(cluster, group, RequestCode.RESET_CONSUMER_CLIENT_OFFSET, header, body)
+            await inbox.wait_for(6)
+
+        assert response.code == 0
+        assert inbox.bodies == [b"0", b"1", b"2", b"3", b"2", b"3"]
+        assert await committed(cluster, group, topic) == 4
+
+    def test_reads_both_forms_of_the_table(self) -> None:
+        queue = MessageQueue("T", "b", 3)
+        keyed = b'{"offsetTable":{{"brokerName":"b","queueId":3,"topic":"T"}:7}}'
+        listed = b'{"offsetTable":[{"brokerName":"b","offset":7,"queueId":3,"topic":"T"}]}'
+
+        assert read_queue_offsets(keyed) == read_queue_offsets(listed) == {queue: 7}
+
+    @pytest.mark.parametrize("body", [b"[]", b'{"offsetTable":{"x":1}}', b'{"offsetTable":[{"topic":"T"}]}', b"{"])
+    def test_refuses_anything_else(self, body: bytes) -> None:
+        with pytest.raises(RemoteProtocolError):
+            read_queue_offsets(body)
+
+
+class TestConsumeDirectly:
+    @pytest.mark.parametrize(
+        ("answer", "expected"),
+        [(None, "CR_SUCCESS"), (ConsumeResult(consumed=0), "CR_LATER"), (RuntimeError("no"), "CR_THROW_EXCEPTION")],
+        ids=["success", "later", "raised"],
+    )
+    async def test_runs_the_handler_and_tells_what_it_said(
+        self, cluster: Cluster, answer: ConsumeResult | Exception | None, expected: str
+    ) -> None:
+        topic, group = await cluster.topic(), cluster.name("group")
+        got: list[ReceivedMessage] = []
+
+        def handle(messages: list[ReceivedMessage]) -> ConsumeResult | None:
+            got.extend(messages)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        host = Host("127.0.0.1", 1)
+        fields = record.RecordFields(topic, 0, b"by hand", b"TAGS\x01A\x02", 0, 0, 0, host)
+        stored = record.encode(fields, queue_offset=5, commit_log_offset=0, store_timestamp_ms=0, store_host=host)
+        async with consumer_of(cluster, topic, group, handle):
+            header = {"consumerGroup": group, "clientId": "any", "brokerName": cluster.broker_name}
+            response = await ask(cluster, group, RequestCode.CONSUME_MESSAGE_DIRECTLY, header, stored)
+
+        assert json.loads(response.body)["consumeResult"] == expected
+        assert [(message.body, message.tag, message.broker_name) for message in got] == [
+            (b"by hand", "A", cluster.broker_name)
+        ]
+
+
+class TestGroupChange:
+    async def test_is_acted_on_at_once(self, cluster: Cluster) -> None:
+        """Both intervals are far too long to be the reason."""
+        topic, group = await cluster.topic(queue_count=2), cluster.name("group")
+        watch = QueueWatch(topic)
+        first = PushConsumer(group, namesrv=cluster.namesrv, handler=Inbox(), on_queues_changed=watch)
+        second = PushConsumer(group, namesrv=cluster.namesrv, handler=Inbox())
+        for consumer in (first, second):
+            consumer.subscribe(topic)
+        async with first:
+            await watch.wait_for(2)
+            async with second:
+                await watch.wait_for(1, timeout_s=5)

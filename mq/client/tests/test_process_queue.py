@@ -1,0 +1,117 @@
+import asyncio
+
+from mq.client.process_queue import ProcessQueue
+from mq.client.settings import ClientSettings
+from mq.message import Host, MessageQueue, ReceivedMessage
+
+SETTINGS = ClientSettings(queue_max_messages=3, queue_max_bytes=1000, queue_max_span=10)
+
+
+def message(queue_offset: int, record_bytes: int = 100) -> ReceivedMessage:
+    host = Host("127.0.0.1", 10911)
+    return ReceivedMessage(
+        topic="order-events",
+        queue_id=0,
+        queue_offset=queue_offset,
+        commit_log_offset=0,
+        body=b"x",
+        properties={},
+        sys_flag=0,
+        flag=0,
+        born_timestamp_ms=0,
+        born_host=host,
+        store_timestamp_ms=0,
+        store_host=host,
+        reconsume_times=0,
+        prepared_transaction_offset=0,
+        record_bytes=record_bytes,
+    )
+
+
+def process_queue(next_offset: int = 5) -> ProcessQueue:
+    return ProcessQueue(MessageQueue("order-events", "broker-a", 0), next_offset, SETTINGS)
+
+
+class TestCommitOffset:
+    def test_is_unknown_before_the_first_answer(self) -> None:
+        assert process_queue().commit_offset is None
+
+    def test_is_the_lowest_message_not_consumed(self) -> None:
+        queue = process_queue()
+        held = [message(5), message(6), message(7)]
+        queue.put(held, next_offset=8)
+
+        queue.remove([held[1], held[2]])
+
+        assert queue.commit_offset == 5
+
+    def test_passes_what_the_filter_left_out_once_all_is_consumed(self) -> None:
+        queue = process_queue()
+        queue.put([message(5)], next_offset=9)
+
+        queue.remove([message(5)])
+
+        assert queue.commit_offset == 9
+
+    def test_does_not_pass_a_gap_that_lies_behind_a_held_message(self) -> None:
+        queue = process_queue()
+        queue.put([message(5), message(40)], next_offset=41)
+
+        queue.remove([message(40)])
+
+        assert queue.commit_offset == 5
+
+
+class TestFlowControl:
+    def test_stops_at_the_number_of_messages(self) -> None:
+        queue = process_queue()
+        queue.put([message(5), message(6)], next_offset=7)
+        assert not queue.is_full
+
+        queue.put([message(7)], next_offset=8)
+
+        assert queue.is_full
+
+    def test_stops_at_the_number_of_bytes(self) -> None:
+        queue = process_queue()
+
+        queue.put([message(5, record_bytes=1000)], next_offset=6)
+
+        assert queue.is_full
+
+    def test_stops_when_one_message_lags_too_far_behind(self) -> None:
+        queue = process_queue()
+
+        queue.put([message(5), message(16)], next_offset=17)
+
+        assert queue.is_full
+
+    def test_never_stops_an_empty_queue_however_far_the_filter_went(self) -> None:
+        queue = process_queue()
+
+        queue.put([], next_offset=100_000)
+
+        assert not queue.is_full
+
+    async def test_wakes_the_puller_when_a_handler_made_room(self) -> None:
+        queue = process_queue()
+        held = [message(5), message(6), message(7)]
+        queue.put(held, next_offset=8)
+        waiting = asyncio.create_task(queue.wait_for_room())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+
+        queue.remove(held[:1])
+
+        await asyncio.wait_for(waiting, timeout=5)
+
+    async def test_wakes_everybody_when_it_is_dropped(self) -> None:
+        full, empty = process_queue(), process_queue()
+        full.put([message(5), message(6), message(7)], next_offset=8)
+        waiting = asyncio.gather(full.wait_for_room(), empty.wait_for_messages(), empty.wait_until_dropped(60))
+        await asyncio.sleep(0)
+
+        full.drop()
+        empty.drop()
+
+        await asyncio.wait_for(waiting, timeout=5)
