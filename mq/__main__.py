@@ -1,0 +1,34 @@
+"""`python -m mq`: the broker, the name server and their tools.
+
+Only what the command needs is imported: a broker is up in a quarter of a second, most of it Python itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from mq.cli import bench, serve
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m mq", description="A message queue that speaks RocketMQ's protocol."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    serve_commands = {
+        "standalone": "name server and broker in one process",
+        "namesrv": "a name server",
+        "broker": "a broker",
+    }
+    for command, purpose in serve_commands.items():
+        serve.add_arguments(commands.add_parser(command, help=purpose, description=purpose), command)
+    purpose = "put a load on a broker and print what it took"
+    bench.add_arguments(commands.add_parser("bench", help=purpose, description=purpose))
+
+    args = parser.parse_args(arguments)
+    return bench.run(args) if args.command == "bench" else serve.run(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
