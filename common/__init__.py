@@ -1,0 +1,1 @@
+"""What every service may use: money, ids, the clock, errors. Imports nothing of ours."""
