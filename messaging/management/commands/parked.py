@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rich.console import Console
+from rich.table import Table
+
+from config.environment import SERVICES
+from messaging import parking
+from messaging.models import ParkedMessage
+from messaging.redrive import redriving
+from messaging.registry import registry
+from mq.errors import MQError
+
+
+class Command(BaseCommand):
+    help = "Messages that wait at the side because a handler keeps failing: list them, try them again, give one up."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True)
+        listing = actions.add_parser("list", help="everything that is parked, oldest first")
+        listing.add_argument("--json", action="store_true", help="print JSON")
+        redrive = actions.add_parser("redrive", help="try again now, in order; what fails stays parked")
+        redrive.add_argument("sharding_keys", nargs="*", metavar="SHARDING_KEY", help="such as an order number (all)")
+        discard = actions.add_parser("discard", help="give up the first message of a key; those behind it go on")
+        discard.add_argument("group")
+        discard.add_argument("sharding_key", metavar="SHARDING_KEY")
+
+    def handle(self, *args: Any, action: str, **options: Any) -> None:
+        if action == "list":
+            self._list(as_json=options["json"])
+        elif action == "redrive":
+            self._redrive(set(options["sharding_keys"]))
+        else:
+            self._discard(options["group"], options["sharding_key"])
+
+    def _list(self, *, as_json: bool) -> None:
+        rows = [_as_dict(service, parked) for service in SERVICES for parked in _all(service)]
+        if as_json:
+            self.stdout.write(json.dumps(rows, indent=2))
+        elif not rows:
+            self.stdout.write("Nothing is parked.")
+        else:
+            table = Table("group", "sharding key", "message", "tries", "since", "why")
+            for row in rows:
+                cells = ("group", "sharding_key", "key", "attempts", "parked_at", "reason")
+                table.add_row(*(str(row[name]) for name in cells))
+            Console().print(table)
+
+    def _redrive(self, wanted: set[str]) -> None:
+        for service in SERVICES:
+            importlib.import_module(f"{service}.consumers")
+        places = dict.fromkeys(
+            (service, parked.group, parked.sharding_key)
+            for service in SERVICES
+            for parked in _all(service)
+            if not wanted or parked.sharding_key in wanted
+        )
+        try:
+            count = asyncio.run(self._redrive_all(list(places)))
+        except MQError as error:
+            raise CommandError(f"The queue at {settings.MQ_NAMESRV_ADDR} does not answer: {error}") from error
+        left = sum(len(_all(service)) for service in SERVICES)
+        self.stdout.write(f"{count} had their effect; {left} are still parked.")
+
+    async def _redrive_all(self, places: list[tuple[str, str, str]]) -> int:
+        async with redriving(registry=registry, namesrv=settings.MQ_NAMESRV_ADDR) as redrive:
+            return sum([await redrive.retry(*place) for place in places])
+
+    def _discard(self, group: str, sharding_key: str) -> None:
+        for service in SERVICES:
+            first = parking.first_of(service, group, sharding_key)
+            if first is not None:
+                parking.take_out(service, first)
+                self.stdout.write(
+                    f"{first.key} is given up. Its body was: {bytes(first.body).decode(errors='replace')}"
+                )
+                return
+        raise CommandError(f"nothing of group {group!r} is parked under {sharding_key!r}")
+
+
+def _all(service: str) -> list[ParkedMessage]:
+    return list(ParkedMessage.objects.using(service).order_by("id"))
+
+
+def _as_dict(service: str, parked: ParkedMessage) -> dict[str, Any]:
+    return {
+        "service": service,
+        "group": parked.group,
+        "sharding_key": parked.sharding_key,
+        "key": parked.key,
+        "topic": parked.topic,
+        "message_id": parked.message_id,
+        "attempts": parked.attempts,
+        "parked_at": parked.parked_at.isoformat(),
+        "next_attempt_at": parked.next_attempt_at.isoformat() if parked.next_attempt_at else None,
+        "reason": parked.reason,
+    }
