@@ -1,0 +1,1 @@
+"""Inventory: what can be bought, at what price, and how many are left."""

@@ -1,0 +1,1 @@
+"""What inventory does: `reserving` stock for orders, `settling` what becomes of it, and keeping the `catalog`."""

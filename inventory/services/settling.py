@@ -1,0 +1,71 @@
+"""What becomes of held stock: given back when the order ends, sold when it is paid, returned when it is refunded.
+
+Each is one statement for a batch of orders (`settle.sql`), and moves only what is in the state it starts from; so each
+order's stock moves once, however often and in whatever company its message comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from django.db import transaction
+
+from common import sql
+from inventory.models import Reservation, StockClaim, StockMovement
+from inventory.services import claims
+
+_SETTLE = sql.Statement(Path(__file__).with_name("settle.sql"))
+_State = Reservation.State
+
+
+@dataclass(frozen=True)
+class _Move:
+    """From which state to which, told in the ledger as what, and how each unit changes the stock record."""
+
+    from_state: Reservation.State
+    to_state: Reservation.State
+    kind: StockMovement.Kind
+    available: int = 0
+    reserved: int = 0
+    sold: int = 0
+
+
+_RELEASE = _Move(_State.HELD, _State.RELEASED, StockMovement.Kind.RELEASED, reserved=-1, available=+1)
+_SELL = _Move(_State.HELD, _State.CONSUMED, StockMovement.Kind.SOLD, reserved=-1, sold=+1)
+_RETURN = _Move(_State.CONSUMED, _State.RETURNED, StockMovement.Kind.RETURNED, sold=-1, available=+1)
+
+
+def release_stock(order_nos: Sequence[str], *, now: datetime) -> None:
+    """Give back what is held for these orders; for one whose reservation has not come yet, leave a tombstone."""
+    with transaction.atomic(using="inventory", savepoint=False):
+        # Claimed first, in a statement of its own: a reservation that runs at this moment either finds the tombstone or
+        # has committed, and is then seen by the release.
+        claims.claim(order_nos, origin=StockClaim.Origin.TOMBSTONE, now=now)
+        _settle(order_nos, _RELEASE, now=now)
+
+
+def sell_stock(order_nos: Sequence[str], *, now: datetime) -> None:
+    """What was held for these orders is theirs now."""
+    _settle(order_nos, _SELL, now=now)
+
+
+def return_stock(order_nos: Sequence[str], *, now: datetime) -> None:
+    """What these orders had bought is back on the shelf."""
+    _settle(order_nos, _RETURN, now=now)
+
+
+def _settle(order_nos: Sequence[str], move: _Move, *, now: datetime) -> None:
+    _SETTLE.run(
+        "inventory",
+        order_nos=list(order_nos),
+        from_state=move.from_state.value,
+        to_state=move.to_state.value,
+        kind=move.kind.value,
+        available=move.available,
+        reserved=move.reserved,
+        sold=move.sold,
+        now=now,
+    )
