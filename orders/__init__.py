@@ -1,0 +1,1 @@
+"""Orders: baskets become orders, and orders reach exactly one end."""

@@ -1,0 +1,111 @@
+"""Orders over HTTP: place, look at, list, cancel.
+
+POST /api/orders                     a basket, with an Idempotency-Key; 202, for the stock is asked after the answer
+GET  /api/orders                     the buyer's confirmed orders, newest first
+GET  /api/orders/{order_no}          one order, from the moment it is placed; somebody else's is not found
+POST /api/orders/{order_no}/cancel   gives an unpaid order up; once more changes nothing
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from django.http import HttpRequest
+from ninja import Query, Router, Schema
+from ninja.responses import Status
+from pydantic import ConfigDict, Field
+
+from common import tokens
+from common.clock import now
+from common.idempotency import KeyHeader
+from orders import queries
+from orders.models import Order
+from orders.services import closing, placing
+from orders.services.placing import LINE_COUNT_MAX, QUANTITY_MAX, Wanted
+
+router = Router(tags=["orders"], auth=tokens.BuyerToken())
+
+PAGE_COUNT_MAX = 100
+Sku = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class BasketLine(Schema):
+    model_config = ConfigDict(extra="forbid")
+
+    sku: Sku
+    quantity: Annotated[int, Field(strict=True, ge=1, le=QUANTITY_MAX)]
+
+
+class Basket(Schema):
+    """Articles and quantities. Prices are the shop's, so a basket that names one is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    lines: Annotated[list[BasketLine], Field(min_length=1, max_length=LINE_COUNT_MAX)]
+
+
+class Placed(Schema):
+    order_no: str
+    status_url: str
+
+
+class LineView(Schema):
+    sku: str
+    title: str
+    quantity: int
+    unit_price_cents: int
+
+
+class OrderView(Schema):
+    order_no: str
+    status: str
+    version: int
+    total_cents: int
+    currency: str
+    reason: str
+    reason_details: dict[str, Any] | None
+    placed_at: datetime
+    expires_at: datetime | None
+    paid_at: datetime | None
+    ended_at: datetime | None
+    lines: list[LineView]
+
+    @staticmethod
+    def resolve_lines(order: Order) -> list[Any]:
+        return sorted(order.lines.all(), key=lambda line: line.sku)
+
+
+class Page(Schema):
+    orders: list[OrderView]
+    #: Give it as `before` to get the next page; absent on the last one.
+    next_before: str | None
+
+
+@router.post("/orders", response={202: Placed})
+def place(request: HttpRequest, basket: Basket, key: KeyHeader) -> Status[dict[str, Any]]:
+    wanted = [Wanted(line.sku, line.quantity) for line in basket.lines]
+    buyer_id = tokens.buyer_id(request)
+    return Status(202, placing.place_order(buyer_id=buyer_id, wanted=wanted, key=key, now=now()))
+
+
+@router.get("/orders", response=Page)
+def mine(
+    request: HttpRequest,
+    limit: Annotated[int, Query(ge=1, le=PAGE_COUNT_MAX)] = 20,
+    before: Annotated[str | None, Query(max_length=32)] = None,
+) -> dict[str, Any]:
+    orders = queries.orders_of(buyer_id=tokens.buyer_id(request), limit=limit, before=before)
+    return {"orders": orders, "next_before": orders[-1].order_no if len(orders) == limit else None}
+
+
+@router.get("/orders/{slug:order_no}", response=OrderView)
+def show(request: HttpRequest, order_no: str) -> Order:
+    return queries.order_of(order_no=order_no, buyer_id=tokens.buyer_id(request))
+
+
+@router.post("/orders/{slug:order_no}/cancel", response={202: OrderView})
+def cancel(request: HttpRequest, order_no: str) -> Status[Order]:
+    buyer_id = tokens.buyer_id(request)
+    closing.cancel_order(order_no=order_no, buyer_id=buyer_id, now=now())
+    return Status(202, queries.order_of(order_no=order_no, buyer_id=buyer_id))

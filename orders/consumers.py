@@ -1,0 +1,90 @@
+"""What orders does about the answers it gets: each message is one decision about one order (see services.lifecycle)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+from django.conf import settings
+from django.db import transaction
+
+from common.clock import now
+from inventory.messages import STOCK_EVENTS, SkuChanged, StockReservationFailed, StockReserved
+from messaging.events import Outgoing
+from messaging.registry import consumer
+from orders.messages import ORDER_TIMERS, CloseUnpaidOrder
+from orders.services import catalog, changes, lifecycle, refunds
+from orders.services.changes import Decision
+from payments.messages import PAYMENT_EVENTS, PaymentClosed, PaymentSucceeded, RefundSucceeded
+
+BATCH = 64
+
+
+@consumer(topic=STOCK_EVENTS, tags=[StockReserved], batch=BATCH)
+def confirm(events: list[StockReserved]) -> list[list[Outgoing]]:
+    moment = now()
+    decision = lifecycle.confirm(now=moment, payment_window=settings.PAYMENT_WINDOW)
+    return _move([(event.order_no, decision) for event in events], moment)
+
+
+@consumer(topic=STOCK_EVENTS, tags=[StockReservationFailed], batch=BATCH)
+def cancel(events: list[StockReservationFailed]) -> list[list[Outgoing]]:
+    moment = now()
+    return _move(
+        [
+            (event.order_no, lifecycle.cancel_unfilled(now=moment, shortages=msgspec.to_builtins(event.shortages)))
+            for event in events
+        ],
+        moment,
+    )
+
+
+@consumer(topic=STOCK_EVENTS, tags=[SkuChanged])
+def copy_sku(event: SkuChanged) -> None:
+    catalog.copy_sku(
+        sku=event.sku,
+        version=event.version,
+        title=event.title,
+        price_cents=event.price_cents,
+        on_sale=event.on_sale,
+    )
+
+
+@consumer(topic=ORDER_TIMERS, tags=[CloseUnpaidOrder], batch=BATCH)
+def close_when_due(events: list[CloseUnpaidOrder]) -> list[list[Outgoing]]:
+    moment = now()
+    return _move(
+        [(event.order_no, lifecycle.close_when_due(now=moment, attempt=event.attempt)) for event in events], moment
+    )
+
+
+@consumer(topic=PAYMENT_EVENTS, tags=[PaymentSucceeded], batch=BATCH)
+def pay(events: list[PaymentSucceeded]) -> list[list[Outgoing]]:
+    return _move([(event.order_no, _payment(event)) for event in events], now())
+
+
+def _payment(event: PaymentSucceeded) -> Decision:
+    return lifecycle.pay(payment_no=event.payment_no, amount_cents=event.amount_cents, paid_at=event.paid_at)
+
+
+@consumer(topic=PAYMENT_EVENTS, tags=[PaymentClosed], batch=BATCH)
+def finish_closing(events: list[PaymentClosed]) -> list[list[Outgoing]]:
+    moment = now()
+    return _move([(event.order_no, lifecycle.finish_closing(now=moment)) for event in events], moment)
+
+
+@consumer(topic=PAYMENT_EVENTS, tags=[RefundSucceeded])
+def record_refund(event: RefundSucceeded) -> list[Outgoing]:
+    return refunds.record_refund(
+        order_no=event.order_no,
+        refund_no=event.refund_no,
+        refund_key=event.refund_key,
+        amount_cents=event.amount_cents,
+        now=now(),
+    )
+
+
+def _move(decisions: Sequence[tuple[str, Decision]], moment: datetime) -> list[list[Outgoing]]:
+    with transaction.atomic(using="orders", savepoint=False):
+        return changes.decide_and_move(decisions, now=moment)

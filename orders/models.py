@@ -1,0 +1,177 @@
+"""Orders, their lines and their history.
+
+How an order may change (`TRANSITIONS`; each change raises the version by one and is told as one event):
+
+    PLACED           -> PENDING_PAYMENT  OrderConfirmed
+    PLACED           -> CANCELED         OrderCanceled
+    PENDING_PAYMENT  -> CLOSING          ClosePayment
+    PENDING_PAYMENT  -> PAID             OrderPaid
+    CLOSING          -> CLOSED           OrderClosed
+    CLOSING          -> PAID             OrderPaid
+    PAID             -> REFUNDED         OrderRefunded
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+
+from common.errors import ShopError
+from common.idempotency import StoredAnswer
+
+
+class Status(models.TextChoices):
+    PLACED = "PLACED"  #: a pre-order: inventory has not answered yet
+    PENDING_PAYMENT = "PENDING_PAYMENT"
+    CLOSING = "CLOSING"  #: too late or canceled; payments is asked whether money came after all
+    PAID = "PAID"
+    CLOSED = "CLOSED"
+    CANCELED = "CANCELED"
+    REFUNDED = "REFUNDED"
+
+
+#: From each status, where an order may go, and the event that tells of it. What is not in here does not happen.
+TRANSITIONS: dict[Status, dict[Status, str]] = {
+    Status.PLACED: {Status.PENDING_PAYMENT: "OrderConfirmed", Status.CANCELED: "OrderCanceled"},
+    Status.PENDING_PAYMENT: {Status.CLOSING: "ClosePayment", Status.PAID: "OrderPaid"},
+    Status.CLOSING: {Status.CLOSED: "OrderClosed", Status.PAID: "OrderPaid"},
+    Status.PAID: {Status.REFUNDED: "OrderRefunded"},
+    Status.CLOSED: {},
+    Status.CANCELED: {},
+    Status.REFUNDED: {},
+}
+
+
+class InvalidTransition(ShopError):
+    """The order's status does not allow what is asked."""
+
+    code = "INVALID_TRANSITION"
+    http_status = 409
+
+
+class Reason(models.TextChoices):
+    """Why an order ended without goods."""
+
+    OUT_OF_STOCK = "OUT_OF_STOCK"
+    PAYMENT_TIMEOUT = "PAYMENT_TIMEOUT"
+    BUYER_CANCELED = "BUYER_CANCELED"
+
+
+class OrderQuerySet(models.QuerySet["Order"]):
+    def visible_to(self, buyer_id: int) -> OrderQuerySet:
+        """A buyer's own orders, without those that are not confirmed yet."""
+        return self.filter(buyer_id=buyer_id).exclude(status=Status.PLACED)
+
+    def overdue(self, before: object) -> OrderQuerySet:
+        return self.filter(status=Status.PENDING_PAYMENT, expires_at__lt=before)
+
+
+class Order(models.Model):
+    """One order. `status` and `version` are only ever changed together, by `services.changes`."""
+
+    order_no = models.CharField(max_length=32, primary_key=True)
+    buyer_id = models.BigIntegerField()
+    status = models.CharField(max_length=16, choices=Status.choices)
+    #: Counts the order's changes; the number of its newest event.
+    version = models.PositiveIntegerField()
+    total_cents = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    #: Why it ended or is ending without goods (a Reason), and what a program may want to know about it.
+    reason = models.CharField(max_length=32, blank=True)
+    reason_details = models.JSONField(null=True)
+    payment_no = models.CharField(max_length=64, blank=True)
+    placed_at = models.DateTimeField()
+    confirmed_at = models.DateTimeField(null=True)
+    #: The buyer may pay until then; set when the order is confirmed.
+    expires_at = models.DateTimeField(null=True)
+    paid_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    objects = OrderQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(total_cents__gt=0), name="order_total_positive"),
+            models.CheckConstraint(condition=Q(status__in=Status.values), name="order_status_known"),
+            models.CheckConstraint(condition=Q(version__gte=1), name="order_version_from_one"),
+        ]
+        indexes = [
+            models.Index("buyer_id", F("placed_at").desc(), name="order_of_buyer"),
+            models.Index(fields=["expires_at"], name="order_unpaid", condition=Q(status="PENDING_PAYMENT")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.order_no} {self.status} v{self.version}"
+
+
+class OrderLine(models.Model):
+    """One article of an order, with title and price as they were when it was placed."""
+
+    order = models.ForeignKey(Order, models.CASCADE, related_name="lines", db_index=False)
+    sku = models.CharField(max_length=64)
+    title = models.CharField(max_length=200)
+    quantity = models.PositiveIntegerField()
+    unit_price_cents = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["order", "sku"], name="order_line_once"),
+            models.CheckConstraint(condition=Q(quantity__gt=0, unit_price_cents__gte=0), name="order_line_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} x {self.sku}"
+
+
+class OrderEvent(models.Model):
+    """One change of an order: versions are 1..n, without gap or repetition."""
+
+    order = models.ForeignKey(Order, models.CASCADE, related_name="events", db_index=False)
+    version = models.PositiveIntegerField()
+    tag = models.CharField(max_length=32)
+    status = models.CharField(max_length=16, choices=Status.choices)
+    happened_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["order", "version"], name="order_event_once")]
+
+    def __str__(self) -> str:
+        return f"{self.order_id} v{self.version} {self.tag}"
+
+
+class OrderRefund(models.Model):
+    """Money that payments gave back for an order, in full, in part, or because it came too late."""
+
+    refund_no = models.CharField(max_length=64, primary_key=True)
+    order = models.ForeignKey(Order, models.CASCADE, related_name="refunds")
+    #: Begins with `payments.messages.LATE` or `DUPLICATE` if no order asked for it.
+    refund_key = models.CharField(max_length=128)
+    amount_cents = models.BigIntegerField()
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(amount_cents__gt=0), name="refund_positive")]
+
+    def __str__(self) -> str:
+        return f"{self.refund_no} {self.amount_cents}"
+
+
+class CatalogItem(models.Model):
+    """Orders' own copy of an article, kept by `SkuChanged`: placing an order asks nobody."""
+
+    sku = models.CharField(max_length=64, primary_key=True)
+    version = models.PositiveIntegerField()
+    title = models.CharField(max_length=200)
+    price_cents = models.BigIntegerField()
+    on_sale = models.BooleanField()
+
+    def __str__(self) -> str:
+        return self.sku
+
+
+class PlacingAnswer(StoredAnswer):
+    """What `POST /api/orders` answered to a buyer's Idempotency-Key."""
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["buyer_id", "key"], name="placing_answer_once")]
+        indexes = [models.Index(fields=["answered_at"], name="placing_answer_age")]

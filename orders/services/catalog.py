@@ -1,0 +1,15 @@
+"""Orders' own copy of the catalog: what can be ordered, and at what price, without asking inventory."""
+
+from __future__ import annotations
+
+from django.db.models import Q
+
+from orders.models import CatalogItem
+
+
+def copy_sku(*, sku: str, version: int, title: str, price_cents: int, on_sale: bool) -> None:
+    """Take over an article's new state, unless a newer one is known already."""
+    values = {"version": version, "title": title, "price_cents": price_cents, "on_sale": on_sale}
+    _, created = CatalogItem.objects.get_or_create(sku=sku, defaults=values)
+    if not created:
+        CatalogItem.objects.filter(Q(sku=sku), version__lt=version).update(**values)

@@ -1,0 +1,27 @@
+-- Move orders on: each only if it is still in the status and version that its step was decided on (compare-and-set).
+-- Returns the numbers of those that moved. Rows are locked in the order of their numbers, so that batches that share
+-- orders queue up instead of deadlocking.
+WITH step AS (
+    SELECT * FROM jsonb_to_recordset(%(steps)s::jsonb) AS step (
+        order_no text, from_status text, from_version int, to_status text, tag text, reason text, reason_details jsonb,
+        payment_no text, confirmed_at timestamptz, expires_at timestamptz, paid_at timestamptz, ended_at timestamptz)
+), locked AS (
+    SELECT o.order_no FROM orders_order AS o JOIN step USING (order_no) ORDER BY o.order_no FOR UPDATE OF o
+), moved AS (
+    UPDATE orders_order AS o SET
+        status = step.to_status,
+        version = step.from_version + 1,
+        reason = coalesce(step.reason, o.reason),
+        reason_details = coalesce(step.reason_details, o.reason_details),
+        payment_no = coalesce(step.payment_no, o.payment_no),
+        confirmed_at = coalesce(step.confirmed_at, o.confirmed_at),
+        expires_at = coalesce(step.expires_at, o.expires_at),
+        paid_at = coalesce(step.paid_at, o.paid_at),
+        ended_at = coalesce(step.ended_at, o.ended_at)
+    FROM step JOIN locked USING (order_no)
+    WHERE o.order_no = step.order_no AND o.status = step.from_status AND o.version = step.from_version
+    RETURNING o.order_no, o.version, step.tag, o.status
+)
+INSERT INTO orders_orderevent (order_id, version, tag, status, happened_at)
+SELECT order_no, version, tag, status, %(now)s FROM moved
+RETURNING order_id

@@ -1,0 +1,133 @@
+"""What becomes of an order once it is placed: confirmed, paid, closed, canceled, refunded.
+
+Each function here is one message's effect on one order, as a decision (see `changes`): what it says depends on the
+order as it is, never on what the message assumed. A message that comes late or twice changes nothing; one that
+contradicts the order (paid, yet never confirmed) is a fault, and raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from messaging.events import Delayed
+from orders.messages import (
+    ClosePayment,
+    CloseUnpaidOrder,
+    OrderCanceled,
+    OrderClosed,
+    OrderConfirmed,
+    OrderPaid,
+)
+from orders.models import InvalidTransition, Order, Reason, Status
+from orders.services.changes import STAY, Decision, Step
+
+
+def confirm(*, now: datetime, payment_window: timedelta) -> Decision:
+    """The stock is held: the buyer may pay until the window ends, and a timer will ring then."""
+    return partial(_confirm, now=now, payment_window=payment_window)
+
+
+def _confirm(order: Order, *, now: datetime, payment_window: timedelta) -> Step:
+    if order.status != Status.PLACED:
+        return STAY
+    expires_at = now + payment_window
+    confirmed = OrderConfirmed(
+        order_no=order.order_no,
+        version=order.version + 1,
+        buyer_id=order.buyer_id,
+        total_cents=order.total_cents,
+        currency=order.currency,
+        expires_at=expires_at,
+    )
+    timer = CloseUnpaidOrder(order_no=order.order_no, version=order.version + 1)
+    return Step(
+        Status.PENDING_PAYMENT,
+        say=(confirmed, Delayed(timer, deliver_at=expires_at)),
+        write={"confirmed_at": now, "expires_at": expires_at},
+    )
+
+
+def cancel_unfilled(*, now: datetime, shortages: Sequence[Any]) -> Decision:
+    """The stock is not there: the order ends before anybody but its buyer saw it."""
+    return partial(cancel_placed, now=now, reason=Reason.OUT_OF_STOCK, details={"shortages": shortages})
+
+
+def cancel_placed(order: Order, *, now: datetime, reason: Reason, details: dict[str, Any] | None = None) -> Step:
+    if order.status != Status.PLACED:
+        return STAY
+    canceled = OrderCanceled(order_no=order.order_no, version=order.version + 1, reason=reason)
+    return Step(Status.CANCELED, say=(canceled,), write={"reason": reason, "reason_details": details, "ended_at": now})
+
+
+def close_when_due(*, now: datetime, attempt: int) -> Decision:
+    """The timer rang. The order's own deadline decides, so a timer that is early, late or doubled does no harm."""
+    return partial(_close_when_due, now=now, attempt=attempt)
+
+
+def _close_when_due(order: Order, *, now: datetime, attempt: int) -> Step:
+    if order.status != Status.PENDING_PAYMENT:
+        return STAY
+    assert order.expires_at is not None, f"{order} has no deadline"
+    if now < order.expires_at:
+        again = CloseUnpaidOrder(order_no=order.order_no, version=order.version, attempt=attempt + 1)
+        return Step(say=(Delayed(again, deliver_at=order.expires_at),))
+    return begin_closing(order, reason=Reason.PAYMENT_TIMEOUT)
+
+
+def begin_closing(order: Order, *, reason: Reason) -> Step:
+    """Ask payments to close the trade: only the gateway knows whether money came after all."""
+    if order.status != Status.PENDING_PAYMENT:
+        return STAY
+    assert order.expires_at is not None, f"{order} has no deadline"
+    close = ClosePayment(
+        order_no=order.order_no,
+        version=order.version + 1,
+        buyer_id=order.buyer_id,
+        total_cents=order.total_cents,
+        currency=order.currency,
+        expires_at=order.expires_at,
+        reason=reason,
+    )
+    return Step(Status.CLOSING, say=(close,), write={"reason": reason})
+
+
+def finish_closing(*, now: datetime) -> Decision:
+    """No payment can succeed any more."""
+    return partial(_finish_closing, now=now)
+
+
+def _finish_closing(order: Order, *, now: datetime) -> Step:
+    if order.status == Status.CLOSED:
+        return STAY
+    if order.status != Status.CLOSING:
+        raise InvalidTransition(f"The payment of {order} was closed, which nobody asked for.", status=order.status)
+    closed = OrderClosed(order_no=order.order_no, version=order.version + 1, reason=order.reason)
+    return Step(Status.CLOSED, say=(closed,), write={"ended_at": now})
+
+
+def pay(*, payment_no: str, amount_cents: int, paid_at: datetime) -> Decision:
+    """The money is captured: the order is paid, also when it was about to close."""
+    return partial(_pay, payment_no=payment_no, amount_cents=amount_cents, paid_at=paid_at)
+
+
+def _pay(order: Order, *, payment_no: str, amount_cents: int, paid_at: datetime) -> Step:
+    if order.status == Status.CLOSED:
+        return STAY  # It stays closed, for its stock is gone; payments gives the money back by itself.
+    if order.status in (Status.PAID, Status.REFUNDED) and order.payment_no == payment_no:
+        return STAY
+    if order.status not in (Status.PENDING_PAYMENT, Status.CLOSING):
+        raise InvalidTransition(f"{order} cannot be paid by {payment_no}.", status=order.status)
+    if amount_cents != order.total_cents:
+        raise InvalidTransition(f"{order} costs {order.total_cents}, but {payment_no} brought {amount_cents}.")
+    paid = OrderPaid(
+        order_no=order.order_no,
+        version=order.version + 1,
+        buyer_id=order.buyer_id,
+        total_cents=order.total_cents,
+        payment_no=payment_no,
+    )
+    # An order that was closing had a reason to end, which it no longer has.
+    return Step(Status.PAID, say=(paid,), write={"payment_no": payment_no, "paid_at": paid_at, "reason": ""})

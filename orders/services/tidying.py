@@ -1,0 +1,16 @@
+"""What is kept for a while only: answers to keys that no client repeats any more."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from orders.models import PlacingAnswer
+
+#: A client that repeats a request after that long places a new order.
+ANSWER_LIFETIME = timedelta(days=7)
+
+
+def forget_old_answers(*, now: datetime) -> int:
+    """Delete answers older than `ANSWER_LIFETIME`; how many there were."""
+    deleted, _ = PlacingAnswer.objects.filter(answered_at__lt=now - ANSWER_LIFETIME).delete()
+    return deleted

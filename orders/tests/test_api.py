@@ -1,0 +1,252 @@
+"""Orders over HTTP: what goes in, what comes out, and who may see it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from common import tokens
+from messaging.testing import RecordedQueue
+from mq.errors import ConnectionLost
+from orders.models import Order, Status
+from orders.tests import book
+from orders.tests.book import ALICE, BOB
+
+pytestmark = pytest.mark.django_db(databases=["orders"], transaction=True)
+
+BASKET = {"lines": [{"sku": "TEAPOT", "quantity": 2}]}
+
+
+class Buyer:
+    """A browser with a buyer's token."""
+
+    def __init__(self, buyer_id: int) -> None:
+        self._client = Client(headers={"Authorization": f"Bearer {tokens.issue(buyer_id)}"})
+
+    def post(self, path: str, body: Any = None, *, key: str | None = "checkout-1") -> tuple[int, dict[str, Any]]:
+        headers = {} if key is None else {"Idempotency-Key": key}
+        text = body if isinstance(body, str | bytes) else json.dumps(body)
+        response = self._client.post(path, text, content_type="application/json", headers=headers)
+        return response.status_code, response.json()
+
+    def get(self, path: str) -> tuple[int, dict[str, Any]]:
+        response = self._client.get(path)
+        return response.status_code, response.json()
+
+
+@pytest.fixture
+def alice() -> Buyer:
+    return Buyer(ALICE)
+
+
+@pytest.fixture
+def bob() -> Buyer:
+    return Buyer(BOB)
+
+
+def number(digit: str = "0") -> str:
+    """A number that looks like an order's."""
+    return "M261121" + digit * 16
+
+
+class TestPlace:
+    def test_answers_202_with_a_place_to_look(self, alice: Buyer, queue: RecordedQueue):
+        book.on_sale(TEAPOT=1250)
+
+        status, placed = alice.post("/api/orders", BASKET)
+
+        assert status == 202
+        assert placed["status_url"] == f"/api/orders/{placed['order_no']}"
+        assert alice.get(placed["status_url"])[1]["status"] == "PLACED"
+
+    def test_answers_twins_alike(self, alice: Buyer, queue: RecordedQueue):
+        book.on_sale(TEAPOT=1250)
+
+        assert alice.post("/api/orders", BASKET) == alice.post("/api/orders", BASKET)
+
+        assert Order.objects.count() == 1
+
+    def test_refuses_another_body_under_the_same_key(self, alice: Buyer, queue: RecordedQueue):
+        book.on_sale(TEAPOT=1250)
+        alice.post("/api/orders", BASKET)
+
+        status, refusal = alice.post("/api/orders", {"lines": [{"sku": "TEAPOT", "quantity": 3}]})
+
+        assert (status, refusal["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
+
+    @pytest.mark.parametrize("key", [None, "", "short", "k" * 129, "white space", "ключ-от-заказа"])
+    def test_needs_a_proper_key(self, alice: Buyer, queue: RecordedQueue, key: str | None):
+        status, refusal = alice.post("/api/orders", BASKET, key=key)
+
+        assert (status, refusal["code"]) == (422, "INVALID_INPUT")
+        assert refusal["details"]["field"] == "Idempotency-Key"
+
+    @pytest.mark.parametrize(
+        ("body", "field"),
+        [
+            ({}, "lines"),
+            ({"lines": []}, "lines"),
+            ({"lines": [{"sku": "TEAPOT", "quantity": 1}] * 51}, "lines"),
+            ({"lines": [{"sku": "TEAPOT"}]}, "lines.0.quantity"),
+            ({"lines": [{"sku": "TEAPOT", "quantity": 0}]}, "lines.0.quantity"),
+            ({"lines": [{"sku": "TEAPOT", "quantity": 1000}]}, "lines.0.quantity"),
+            ({"lines": [{"sku": "TEAPOT", "quantity": "2"}]}, "lines.0.quantity"),
+            ({"lines": [{"sku": "TEAPOT", "quantity": 1.5}]}, "lines.0.quantity"),
+            ({"lines": [{"sku": "TEAPOT", "quantity": True}]}, "lines.0.quantity"),
+            ({"lines": [{"sku": "", "quantity": 1}]}, "lines.0.sku"),
+            ({"lines": [{"sku": "TEA\u0000POT", "quantity": 1}]}, "lines.0.sku"),
+            ({"lines": [{"sku": "TEAPOT\n", "quantity": 1}]}, "lines.0.sku"),
+            ({"lines": [{"sku": "T" * 65, "quantity": 1}]}, "lines.0.sku"),
+            ({"lines": [{"sku": "TEAPOT", "quantity": 1, "unit_price_cents": 1}]}, "lines.0.unit_price_cents"),
+            ({"lines": [{"sku": "TEAPOT", "quantity": 1}], "total_cents": 1}, "total_cents"),
+            ("{", "body"),
+            ('{"lines": NaN}', "body"),
+        ],
+    )
+    def test_refuses_a_wrong_basket_and_names_the_field(
+        self, alice: Buyer, queue: RecordedQueue, body: Any, field: str
+    ):
+        status, refusal = alice.post("/api/orders", body)
+
+        assert status == 422
+        assert refusal["details"]["field"] == field
+        assert queue.halves == []
+
+    def test_refuses_what_is_not_on_sale(self, alice: Buyer, queue: RecordedQueue):
+        status, refusal = alice.post("/api/orders", BASKET)
+
+        assert (status, refusal["code"], refusal["details"]["skus"]) == (422, "SKU_NOT_AVAILABLE", ["TEAPOT"])
+
+    def test_refuses_a_body_over_the_limit(self, alice: Buyer, queue: RecordedQueue):
+        status, refusal = alice.post("/api/orders", " " * 300_000)
+
+        assert (status, refusal["code"]) == (413, "BODY_TOO_LARGE")
+
+    def test_asks_to_try_again_when_the_queue_is_down(self, alice: Buyer, queue: RecordedQueue):
+        book.on_sale(TEAPOT=1250)
+        queue.failure = ConnectionLost("no broker")
+
+        status, refusal = alice.post("/api/orders", BASKET)
+
+        assert (status, refusal["code"]) == (503, "TRY_AGAIN")
+        queue.failure = None
+        assert alice.post("/api/orders", BASKET)[0] == 202
+
+
+class TestShow:
+    def test_tells_all_about_an_order(self, alice: Buyer):
+        book.order(number(), Status.PENDING_PAYMENT)
+
+        status, order = alice.get(f"/api/orders/{number()}")
+
+        assert status == 200
+        assert (order["status"], order["total_cents"], order["currency"]) == ("PENDING_PAYMENT", 2500, "CNY")
+        assert order["expires_at"] == "2026-11-22T12:00:00Z"
+        assert order["lines"] == [{"sku": "TEAPOT", "title": "Teapot", "quantity": 2, "unit_price_cents": 1250}]
+
+    def test_tells_why_an_order_was_canceled(self, alice: Buyer):
+        book.order(number(), Status.CANCELED)
+
+        _, order = alice.get(f"/api/orders/{number()}")
+
+        assert order["reason"] == "OUT_OF_STOCK"
+        assert order["reason_details"]["shortages"] == [{"sku": "TEAPOT", "wanted": 2, "available": 1}]
+
+    @pytest.mark.parametrize("order_no", [number("1"), "x", "M1", "%00", "M261121%00", "a" * 5000])
+    def test_finds_nothing_else(self, alice: Buyer, order_no: str):
+        status, refusal = alice.get(f"/api/orders/{order_no}")
+
+        assert (status, refusal["code"]) == (404, "NOT_FOUND")
+
+    def test_takes_two_queries(self, alice: Buyer, django_assert_num_queries):
+        book.order(number(), Status.PAID)
+
+        with django_assert_num_queries(2, using="orders"):
+            alice.get(f"/api/orders/{number()}")
+
+    def test_answers_in_the_same_shape_where_nothing_is(self, alice: Buyer):
+        status, refusal = alice.get("/api/nothing/here")
+
+        assert (status, refusal["code"]) == (404, "NOT_FOUND")
+
+
+class TestMine:
+    def test_lists_a_buyers_own_orders_but_no_pre_orders(self, alice: Buyer):
+        book.order(number("1"), Status.PLACED)
+        book.order(number("2"), Status.PENDING_PAYMENT)
+        book.order(number("3"), Status.PAID, buyer_id=BOB)
+
+        _, page = alice.get("/api/orders")
+
+        assert [order["order_no"] for order in page["orders"]] == [number("2")]
+        assert page["next_before"] is None
+
+    def test_turns_pages(self, alice: Buyer):
+        for digit in "12345":
+            book.order(number(digit), Status.PAID)
+
+        seen, before = [], ""
+        for _ in range(3):
+            _, page = alice.get(f"/api/orders?limit=2{before}")
+            seen += [order["order_no"][-1] for order in page["orders"]]
+            before = f"&before={page['next_before']}"
+
+        assert seen == ["5", "4", "3", "2", "1"]
+        assert page["next_before"] is None
+
+    @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=many", "before=" + "x" * 33])
+    def test_refuses_wrong_pages(self, alice: Buyer, query: str):
+        assert alice.get(f"/api/orders?{query}")[0] == 422
+
+
+class TestCancel:
+    def test_begins_to_close_the_order(self, alice: Buyer, queue: RecordedQueue):
+        book.order(number(), Status.PENDING_PAYMENT)
+
+        status, order = alice.post(f"/api/orders/{number()}/cancel")
+
+        assert (status, order["status"], order["reason"]) == (202, "CLOSING", "BUYER_CANCELED")
+
+    def test_refuses_a_paid_order(self, alice: Buyer, queue: RecordedQueue):
+        book.order(number(), Status.PAID)
+
+        status, refusal = alice.post(f"/api/orders/{number()}/cancel")
+
+        assert (status, refusal["code"], refusal["details"]) == (409, "INVALID_TRANSITION", {"status": "PAID"})
+
+
+class TestAddresses:
+    @pytest.mark.parametrize(("method", "path"), [("get", "/api/orders/%00"), ("post", "/api/orders/%00/cancel")])
+    def test_that_no_order_can_have_are_not_found(self, alice: Buyer, method: str, path: str):
+        status, refusal = getattr(alice, method)(path)
+
+        assert (status, refusal["code"]) == (404, "NOT_FOUND")
+
+
+class TestOtherBuyers:
+    def test_see_404_where_there_is_an_order(self, bob: Buyer, queue: RecordedQueue):
+        """Protects `buyer_id=` in queries.py and closing.py: the answer is the same as for no order at all."""
+        book.order(number(), Status.PENDING_PAYMENT)
+
+        for status, refusal in (bob.get(f"/api/orders/{number()}"), bob.post(f"/api/orders/{number()}/cancel")):
+            assert (status, refusal["code"]) == (404, "NOT_FOUND")
+        assert bob.get("/api/orders")[1]["orders"] == []
+        assert bob.get(f"/api/orders?before={number()}")[0] == 404
+        assert book.state(number()) == (Status.PENDING_PAYMENT, 2)
+
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("post", "/api/orders"),
+            ("get", "/api/orders"),
+            ("get", f"/api/orders/{number()}"),
+            ("post", f"/api/orders/{number()}/cancel"),
+        ],
+    )
+    def test_without_a_token_see_401(self, method: str, path: str):
+        response = getattr(Client(), method)(path, content_type="application/json")
+
+        assert (response.status_code, response.json()["code"]) == (401, "NOT_AUTHENTICATED")
