@@ -1,0 +1,43 @@
+"""The clock of the payment company: the system's, moved by an offset file when the demo lets 24 hours pass.
+
+Layout of the file: one big-endian signed 64-bit integer, the offset in milliseconds. It is read at each question; a
+missing file is an offset of 0. Times in messages are texts in China Standard Time, as Alipay writes them.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+CHINA = timezone(timedelta(hours=8))
+_FORMAT = "%Y-%m-%d %H:%M:%S"
+
+
+class Clock:
+    def __init__(self, offset_file: Path | None = None) -> None:
+        self._offset_file = offset_file
+
+    def now_ms(self) -> int:
+        """Epoch milliseconds."""
+        return time.time_ns() // 1_000_000 + self._offset_ms()
+
+    def _offset_ms(self) -> int:
+        if self._offset_file is None:
+            return 0
+        try:
+            return int.from_bytes(self._offset_file.read_bytes()[:8], "big", signed=True)
+        except FileNotFoundError:
+            return 0
+
+
+def to_text(epoch_ms: int) -> str:
+    return datetime.fromtimestamp(epoch_ms / 1000, CHINA).strftime(_FORMAT)
+
+
+def from_text(text: str) -> int:
+    """Epoch milliseconds of a time in China Standard Time.
+
+    Raises: ValueError: the text is no `YYYY-MM-DD hh:mm:ss`.
+    """
+    return int(datetime.strptime(text, _FORMAT).replace(tzinfo=CHINA).timestamp() * 1000)
