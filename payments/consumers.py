@@ -1,0 +1,73 @@
+"""What payments does when it is told something. The gateway is asked before the transaction, never inside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from common.clock import now
+from messaging.events import Outgoing
+from messaging.registry import consumer
+from orders.messages import ORDER_EVENTS, ClosePayment, OrderConfirmed, RefundPayment
+from payments.messages import PAYMENT_EVENTS, CloseTrade, ExecuteRefund
+from payments.services import closing, opening, refunding
+
+
+@consumer(topic=ORDER_EVENTS, tags=[OrderConfirmed])
+def open_payment(event: OrderConfirmed) -> None:
+    _expect(event)
+
+
+def _expect(event: OrderConfirmed | ClosePayment) -> None:
+    opening.open_payment(
+        order_no=event.order_no,
+        order_version=event.version,
+        buyer_id=event.buyer_id,
+        amount_cents=event.total_cents,
+        currency=event.currency,
+        expires_at=event.expires_at,
+        now=now(),
+    )
+
+
+def _ask_to_close(command: ClosePayment | CloseTrade) -> closing.Answer:
+    return closing.ask_gateway(order_no=command.order_no, version=command.version, now=now())
+
+
+def _expect_and_ask_to_close(command: ClosePayment) -> closing.Answer:
+    _expect(command)  # The command may have overtaken the confirmation of its order.
+    return _ask_to_close(command)
+
+
+@consumer(topic=ORDER_EVENTS, tags=[ClosePayment], before=_expect_and_ask_to_close)
+def close_payment(command: ClosePayment, answer: closing.Answer) -> Iterable[Outgoing]:
+    return closing.settle(order_no=command.order_no, version=command.version, attempt=1, answer=answer, now=now())
+
+
+@consumer(topic=PAYMENT_EVENTS, tags=[CloseTrade], before=_ask_to_close)
+def close_trade(command: CloseTrade, answer: closing.Answer) -> Iterable[Outgoing]:
+    return closing.settle(
+        order_no=command.order_no, version=command.version, attempt=command.attempt, answer=answer, now=now()
+    )
+
+
+@consumer(topic=ORDER_EVENTS, tags=[RefundPayment])
+def request_refund(command: RefundPayment) -> Iterable[Outgoing]:
+    return [
+        refunding.request_refund(
+            order_no=command.order_no,
+            version=command.version,
+            refund_key=command.refund_key,
+            amount_cents=command.amount_cents,
+            reason=command.reason,
+            now=now(),
+        )
+    ]
+
+
+def _ask_to_refund(command: ExecuteRefund) -> refunding.Answer:
+    return refunding.ask_gateway(refund_no=command.refund_no, now=now())
+
+
+@consumer(topic=PAYMENT_EVENTS, tags=[ExecuteRefund], before=_ask_to_refund)
+def execute_refund(command: ExecuteRefund, answer: refunding.Answer) -> Iterable[Outgoing]:
+    return refunding.settle(command, answer, now=now())

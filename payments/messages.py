@@ -1,0 +1,100 @@
+"""What payments tells the other services, and the two commands it sends to itself: the published contract.
+
+Sharded by order number. `version` is the newest version of the order that payments had heard of. Money is
+integer cents. A gateway that does not answer is asked again by a delayed copy of the command, so it never blocks the
+queue behind it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+from messaging.events import Event
+
+PAYMENT_EVENTS = "payment-events"
+
+#: How the keys of payments' own refunds begin: money that came too late, or a second time. No order asked for it, and
+#: it is no part of an order's price.
+LATE, DUPLICATE = "late:", "duplicate:"
+
+
+class PaymentSucceeded(Event, frozen=True, kw_only=True):
+    """The price of the order is captured. Sent once per order, and never after `PaymentClosed`."""
+
+    topic: ClassVar[str] = PAYMENT_EVENTS
+    order_no: str
+    version: int
+    payment_no: str
+    trade_no: str
+    amount_cents: int
+    paid_at: datetime
+
+
+class PaymentClosed(Event, frozen=True, kw_only=True):
+    """The trade is closed at the gateway: money that still arrives is given back, the order never sees it."""
+
+    topic: ClassVar[str] = PAYMENT_EVENTS
+    order_no: str
+    version: int
+
+
+class RefundSucceeded(Event, frozen=True, kw_only=True):
+    """The gateway gave `amount_cents` back.
+
+    `refund_key` is the one of `RefundPayment`, or one of payments' own (see `LATE`) for money no order asked for.
+    """
+
+    topic: ClassVar[str] = PAYMENT_EVENTS
+    order_no: str
+    version: int
+    refund_no: str
+    refund_key: str
+    amount_cents: int
+
+    @property
+    def key(self) -> str:
+        return self.refund_no
+
+
+class RefundFailed(Event, frozen=True, kw_only=True):
+    """The refund is refused for good: more than was captured, or the gateway said no. A person has to look at it."""
+
+    topic: ClassVar[str] = PAYMENT_EVENTS
+    order_no: str
+    version: int
+    refund_no: str
+    refund_key: str
+    amount_cents: int
+    reason: str
+
+    @property
+    def key(self) -> str:
+        return self.refund_no
+
+
+class CloseTrade(Event, frozen=True, kw_only=True):
+    """Payments to itself: ask the gateway once more to close the trade of this order."""
+
+    topic: ClassVar[str] = PAYMENT_EVENTS
+    order_no: str
+    version: int
+    attempt: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.order_no}:{self.attempt}"
+
+
+class ExecuteRefund(Event, frozen=True, kw_only=True):
+    """Payments to itself: ask the gateway to give this refund back; the refund number is the same at every attempt."""
+
+    topic: ClassVar[str] = PAYMENT_EVENTS
+    order_no: str
+    version: int
+    refund_no: str
+    attempt: int = 1
+
+    @property
+    def key(self) -> str:
+        return f"{self.refund_no}:{self.attempt}"

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import socket
+from datetime import UTC, datetime
+
+import pytest
+
+from payments.gateway import client
+from payments.gateway.rest import REST_S, Rest
+
+GATEWAY = "http://gateway"
+
+
+class TestRest:
+    @pytest.fixture
+    def moment(self):
+        return [100.0]
+
+    @pytest.fixture
+    def rest(self, moment):
+        return Rest(lambda: moment[0])
+
+    def test_is_over_after_a_moment(self, rest, moment):
+        rest.failed(GATEWAY)
+
+        assert rest.is_resting(GATEWAY)
+        moment[0] += REST_S
+        assert not rest.is_resting(GATEWAY)
+
+    def test_is_over_when_somebody_got_an_answer(self, rest):
+        rest.failed(GATEWAY)
+        rest.answered(GATEWAY)
+
+        assert not rest.is_resting(GATEWAY)
+
+    def test_is_of_one_address(self, rest):
+        rest.failed(GATEWAY)
+
+        assert not rest.is_resting("http://another")
+
+
+class TestGatewayThatSwallowsRequests:
+    def test_keeps_one_caller_waiting_and_not_the_next(self, settings, monkeypatch):
+        monkeypatch.setattr(client, "_rest", Rest())
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            settings.PAYSIM_URL = f"http://127.0.0.1:{silent.getsockname()[1]}"
+            with pytest.raises(client.GatewayUnavailable, match="ReadTimeout"):
+                client.close_trade("RETRO-CLOCK-1", now=datetime.now(UTC))
+
+            with pytest.raises(client.GatewayUnavailable, match="a moment ago"):
+                client.close_trade("RETRO-CLOCK-2", now=datetime.now(UTC))
