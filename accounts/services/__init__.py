@@ -1,0 +1,1 @@
+"""What accounts does: `logging_in` buyers, and keeping their `points`."""
