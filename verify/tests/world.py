@@ -1,0 +1,118 @@
+"""A small, consistent shop, written straight into the tables: tests break one thing in it and look who notices."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from accounts.models import PointsAccount, PointsEntry
+from inventory.models import Reservation, Sku, StockMovement, StockRecord
+from orders.models import Order, OrderEvent, OrderLine, OrderRefund
+from payments.models import Capture, Payment, Refund
+
+SKU = "RETRO-CLOCK"
+PRICE_CENTS = 4990
+BUYER_ID = 7
+NOW = datetime(2026, 11, 11, 12, tzinfo=UTC)
+
+_RESERVATION = {"PENDING_PAYMENT": "HELD", "PAID": "CONSUMED", "CLOSED": "RELEASED", "REFUNDED": "RETURNED"}
+_MOVEMENTS = {
+    "PENDING_PAYMENT": ("RESERVED",),
+    "PAID": ("RESERVED", "SOLD"),
+    "CLOSED": ("RESERVED", "RELEASED"),
+    "REFUNDED": ("RESERVED", "SOLD", "RETURNED"),
+}
+_HISTORY = {
+    "PENDING_PAYMENT": ("PLACED", "PENDING_PAYMENT"),
+    "PAID": ("PLACED", "PENDING_PAYMENT", "PAID"),
+    "CLOSED": ("PLACED", "PENDING_PAYMENT", "CLOSING", "CLOSED"),
+    "REFUNDED": ("PLACED", "PENDING_PAYMENT", "PAID", "REFUNDED"),
+    "CANCELED": ("PLACED", "CANCELED"),
+}
+
+
+def stock(initial: int = 100) -> None:
+    sku = Sku.objects.create(sku=SKU, title="Retro clock", price_cents=PRICE_CENTS)
+    StockRecord.objects.create(sku=sku, initial=initial, available=initial)
+    StockMovement.objects.create(order_no="-", sku=sku, kind="INITIAL", quantity=initial, moved_at=NOW)
+
+
+def order(order_no: str, status: str, *, late_payment: bool = False) -> None:
+    """An order for one clock that has reached `status`, with everything that belongs to it in every service."""
+    history = _HISTORY[status]
+    row = Order.objects.create(
+        order_no=order_no,
+        buyer_id=BUYER_ID,
+        status=status,
+        version=len(history),
+        total_cents=PRICE_CENTS,
+        currency="CNY",
+        placed_at=NOW,
+        expires_at=datetime.now(UTC) + timedelta(hours=24),
+    )
+    OrderLine.objects.create(order=row, sku=SKU, title="Retro clock", quantity=1, unit_price_cents=PRICE_CENTS)
+    for version, state in enumerate(history, start=1):
+        OrderEvent.objects.create(order=row, version=version, tag="Event", status=state, happened_at=NOW)
+    _move_stock(order_no, status)
+    if status != "CANCELED":
+        _pay(row, status, late_payment=late_payment)
+    if status in ("PAID", "REFUNDED"):
+        _grant_points(order_no, status)
+
+
+def _move_stock(order_no: str, status: str) -> None:
+    for kind in _MOVEMENTS.get(status, ()):
+        StockMovement.objects.create(order_no=order_no, sku_id=SKU, kind=kind, quantity=1, moved_at=NOW)
+    record = StockRecord.objects.get(sku=SKU)
+    if status in _RESERVATION:
+        Reservation.objects.create(order_no=order_no, sku_id=SKU, quantity=1, state=_RESERVATION[status])
+    if status == "PENDING_PAYMENT":
+        record.available, record.reserved = record.available - 1, record.reserved + 1
+    if status == "PAID":
+        record.available, record.sold = record.available - 1, record.sold + 1
+    record.save()
+
+
+def _pay(row: Order, status: str, *, late_payment: bool) -> None:
+    payment = Payment.objects.create(
+        order_no=row.order_no,
+        payment_no=f"P-{row.order_no}",
+        buyer_id=BUYER_ID,
+        amount_cents=PRICE_CENTS,
+        currency="CNY",
+        status={"PENDING_PAYMENT": "PENDING", "CLOSED": "CLOSED"}.get(status, "SUCCEEDED"),
+        order_version=2,
+        expires_at=NOW,
+    )
+    if status not in ("PAID", "REFUNDED") and not late_payment:
+        return
+    is_returned = status == "REFUNDED" or late_payment
+    capture = Capture.objects.create(
+        payment=payment,
+        trade_no=f"T-{row.order_no}",
+        amount_cents=PRICE_CENTS,
+        is_for_order=not late_payment,
+        refund_reserved_cents=PRICE_CENTS if is_returned else 0,
+        paid_at=NOW,
+    )
+    if is_returned:
+        key = f"late:{capture.trade_no}" if late_payment else "whole"
+        refund = Refund.objects.create(
+            capture=capture,
+            refund_no=f"R-{row.order_no}",
+            refund_key=key,
+            amount_cents=PRICE_CENTS,
+            reason="TEST",
+            status="SUCCEEDED",
+        )
+        OrderRefund.objects.create(
+            refund_no=refund.refund_no, order=row, refund_key=key, amount_cents=PRICE_CENTS, recorded_at=NOW
+        )
+
+
+def _grant_points(order_no: str, status: str) -> None:
+    worth = PRICE_CENTS // 100
+    account, _ = PointsAccount.objects.get_or_create(buyer_id=BUYER_ID, defaults={"balance": 0})
+    for kind, points in (("GRANTED", worth), ("REVOKED", -worth))[: 2 if status == "REFUNDED" else 1]:
+        PointsEntry.objects.create(order_no=order_no, buyer_id=BUYER_ID, kind=kind, points=points, entered_at=NOW)
+        account.balance += points
+    account.save()
