@@ -1,0 +1,1 @@
+"""Settings, urls, the embedded servers and their supervisor: the one reader of the environment."""

@@ -1,0 +1,56 @@
+"""What is the same everywhere: apps, databases by service, the API's few middlewares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from config import databases
+from config.environment import SERVICES, environment
+
+_environment = environment()
+
+DEBUG = False
+ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
+INSTALLED_APPS = ["config", "messaging", *SERVICES, "verify", "tour"]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.common.CommonMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+APPEND_SLASH = False
+
+DATABASES: dict[str, dict[str, Any]] = databases.by_service(_environment)
+DATABASE_ROUTERS = ["config.router.ServiceRouter"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-us"
+
+#: Requests carry a few order lines; a body over this is refused before it is read.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+
+PAYMENT_WINDOW = _environment.payment_window
+#: None is the system's clock; see common.clock.
+CLOCK_OFFSET_FILE = _environment.clock_offset_file
+MILLRACE_DATA = _environment.data.absolute()
+WEB_URL = _environment.web_url
+PAYSIM_URL = _environment.paysim_url
+#: Who we are at the payment company, our private key, and the folder where public keys change hands.
+PAYMENT_APP_ID = "2021000000000001"
+PAYMENT_SELLER_ID = "2088000000000001"
+PAYMENT_PRIVATE_KEY = MILLRACE_DATA / "payments" / "private.pem"
+PAYMENT_KEYS = MILLRACE_DATA / "keys"
+MQ_NAMESRV_ADDR = _environment.mq_namesrv_addr or "127.0.0.1:9876"
+REDIS_URL = _environment.redis_url or databases.embedded_redis_url(_environment.data)
+
+#: To standard error, which the supervisor keeps. Refused requests are the buyer's business and not logged.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": _environment.log_level},
+    "loggers": {"django.request": {"level": "ERROR"}, "httpx": {"level": "WARNING"}},
+}

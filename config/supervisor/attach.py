@@ -1,0 +1,30 @@
+"""A command about a running shop finds it by its data directory alone; nobody has to export addresses."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from config import data_directory
+from config.supervisor import state
+
+
+def attach(data: Path) -> None:
+    """Begin this command again with the addresses of the shop that runs in `data`; what the environment says wins.
+
+    Settings are read before a command knows its data directory, so it has to begin again. Nothing happens when no
+    shop runs there, or when the environment is complete.
+    """
+    shop = state.read(data)
+    if shop is None or not shop.supervisor.is_alive():
+        return
+    addresses = {
+        "MILLRACE_CLOCK_OFFSET_FILE": str(data_directory.clock_offset_file(data)),
+        "MILLRACE_WEB_URL": shop.urls["shop"],
+        "MILLRACE_PAYSIM_URL": shop.urls["cashier"],
+        "MQ_NAMESRV_ADDR": shop.urls["namesrv"],
+    }
+    complete = {**addresses, **os.environ, "MILLRACE_DATA": str(data)}
+    if complete != dict(os.environ):
+        os.execve(sys.executable, [sys.executable, *sys.argv], complete)
