@@ -1,0 +1,97 @@
+"""A buyer at the shop's front door: everything goes over HTTP, with a token, as any client would do it."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any
+
+import httpx
+
+_TIMEOUT_S = 10.0
+_BUSY_S = 0.1
+#: A shop that is down for longer than this does not come back by itself.
+_PATIENCE_S = 60.0
+
+
+class Buyer:
+    """One person, one login; methods may be called from several threads."""
+
+    def __init__(self, name: str, password: str, *, shop_url: str) -> None:
+        self.name = name
+        self._http = httpx.Client(base_url=f"{shop_url}/api", timeout=_TIMEOUT_S, trust_env=False)
+        token = self._call("POST", "/login", json={"username": name, "password": password})["token"]
+        self._http.headers["Authorization"] = f"Bearer {token}"
+
+    def products(self) -> list[dict[str, Any]]:
+        return list(self._call("GET", "/products")["products"])
+
+    def available(self, sku: str) -> int:
+        [number] = [product["available"] for product in self.products() if product["sku"] == sku]
+        return int(number)
+
+    def points(self) -> int:
+        return int(self._call("GET", "/me")["points"])
+
+    def place(self, sku: str, quantity: int) -> str:
+        """Place an order; the same key is used until there is an answer, so an order is never placed twice."""
+        headers = {"Idempotency-Key": f"tour-{secrets.token_hex(8)}"}
+        basket = {"lines": [{"sku": sku, "quantity": quantity}]}
+        return str(self._call("POST", "/orders", json=basket, headers=headers)["order_no"])
+
+    def order(self, order_no: str) -> dict[str, Any]:
+        return self._call("GET", f"/orders/{order_no}")
+
+    def cancel(self, order_no: str) -> None:
+        self._call("POST", f"/orders/{order_no}/cancel")
+
+    def cashier_url(self, order_no: str, *, timeout_s: float = 20.0) -> str:
+        """The link to the cashier. Payments learns of an order by a message of its own, so it may not know it yet.
+
+        Raises: httpx.HTTPStatusError: the shop refused.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            try:
+                return str(self._call("POST", f"/payments/{order_no}")["cashier_url"])
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code != httpx.codes.NOT_FOUND or time.monotonic() > deadline_s:
+                    raise
+            time.sleep(_BUSY_S)
+
+    def payment(self, order_no: str) -> dict[str, Any]:
+        return self._call("GET", f"/payments/{order_no}")
+
+    def wait(self, order_no: str, *statuses: str, timeout_s: float = 20.0) -> dict[str, Any]:
+        """The order, once it has one of the statuses.
+
+        Raises: TimeoutError: it has not, in time; the sentence says what it is instead.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while (order := self.order(order_no))["status"] not in statuses:
+            if time.monotonic() > deadline_s:
+                wanted = " or ".join(statuses)
+                raise TimeoutError(f"order {order_no} is {order['status']} after {timeout_s:.0f} s, not {wanted}")
+            time.sleep(0.02)
+        return order
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        """The answer, asking again while the shop says that it cannot right now.
+
+        Raises: httpx.HTTPStatusError: the shop refused.
+        """
+        deadline_s = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                response = self._http.request(method, path, **request)
+            except httpx.TransportError:
+                if time.monotonic() > deadline_s:
+                    raise
+            else:
+                if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > deadline_s:
+                    answer: dict[str, Any] = response.raise_for_status().json()
+                    return answer
+            time.sleep(_BUSY_S)

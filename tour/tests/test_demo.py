@@ -1,0 +1,41 @@
+"""The tour itself, from a data directory that does not exist yet: what `make demo` runs, and all it promises."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+STEPS = ("Buy and pay", "The same message three times", "Unpaid for 24 hours", "Paid after it closed", "Out of stock")
+
+
+def manage(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(PROJECT / "manage.py"), *words]
+    # As a person would call it: without the settings of the test suite.
+    environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=PROJECT, env=environment, timeout=280
+    )
+
+
+@pytest.mark.timeout(300)
+class TestDemo:
+    def test_is_all_green_and_leaves_nothing_running(self, tmp_path):
+        base_port = random.randrange(30_000, 60_000, 10)
+
+        tour = manage("demo", "--data", str(tmp_path / "shop"), "--base-port", str(base_port))
+
+        assert tour.returncode == 0, tour.stdout + tour.stderr
+        for number, title in enumerate((*STEPS, "The broker dies"), start=1):
+            assert f"{number}  {title}" in tour.stdout
+        assert "✗" not in tour.stdout
+        assert "24 of 24 orders are PAID" in tour.stdout
+        assert tour.stdout.count("holds") == 9
+        assert re.search(r"order-events +OrderPaid +M\w+ +queue \d, offset \d+", tour.stdout)
+        assert manage("status", "--data", str(tmp_path / "shop")).returncode == 3
