@@ -1,0 +1,98 @@
+"""Buyers who do two things in the same moment: one outcome, and money and stock agree with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import cycle
+from threading import Barrier
+
+import pytest
+
+from accounts.models import PointsEntry
+from config.environment import SERVICES
+from inventory.models import Reservation
+from inventory.tests import shelf
+from orders.models import Order, OrderRefund
+from orders.tests import book
+from tests.flows.shop import Buyer, Shop, until
+
+pytestmark = pytest.mark.django_db(databases=list(SERVICES), transaction=True)
+
+ROUNDS = 200
+LANES = 8
+#: Closing goes through the queue to the gateway and back; the buyer pays when the order is seen in one of these.
+#: How far the closing is by then, is chance; the last one is too late for sure.
+MOMENTS = [{"PENDING_PAYMENT", "CLOSING", "CLOSED"}, {"CLOSING", "CLOSED"}, {"CLOSING", "CLOSED"}, {"CLOSED"}]
+
+
+def at_once(one: Callable[[], object], other: Callable[[], object], pool: ThreadPoolExecutor) -> None:
+    """Run both in the same moment; what the shop refuses is part of the race."""
+    start = Barrier(2)
+
+    def run(rival: Callable[[], object]) -> None:
+        start.wait(20)
+        rival()
+
+    for future in [pool.submit(run, one), pool.submit(run, other)]:
+        future.result(60)
+
+
+class TestPayAndClose:
+    @pytest.mark.timeout(180)
+    def test_in_the_same_moment_two_hundred_times(self, shop: Shop):
+        """Each order is either paid, with points and sold stock, or closed, with the money and the stock back."""
+        shop.put(TEAPOT=1000)
+        alice = shop.buyer("alice")
+        with ThreadPoolExecutor(LANES) as lanes, ThreadPoolExecutor(2 * LANES) as rivals:
+            orders = list(lanes.map(lambda _: alice.place(TEAPOT=1), range(ROUNDS)))
+            shop.paysim.fault(
+                "pay_after_close", count=ROUNDS
+            )  # Money that is on its way arrives at a closed trade, too.
+            list(lanes.map(partial(_cancel_and_pay, shop, alice, rivals), orders, cycle(MOMENTS)))
+        until(lambda: not Order.objects.exclude(status__in=["PAID", "CLOSED"]).exists())
+
+        shop.verify()
+
+        ends = Counter(Order.objects.values_list("status", flat=True))
+        late = OrderRefund.objects.count()
+        print(f"{dict(ends)}, {late} of the closed ones paid too late and refunded")
+        assert ends["PAID"] + ends["CLOSED"] == ROUNDS
+        assert min(ends["PAID"], ends["CLOSED"], late) > 0, "no race was run: one side always won"
+        assert shelf.counts("TEAPOT") == (1000 - ends["PAID"], 0, ends["PAID"])
+        assert Reservation.objects.filter(state="CONSUMED").count() == ends["PAID"]
+        assert PointsEntry.objects.count() == ends["PAID"]
+        assert alice.points() == ends["PAID"] * 12
+        for order in Order.objects.all():
+            payment = alice.payment(order.order_no)
+            kept_cents = payment["captured_cents"] - payment["refunded_cents"]
+            assert kept_cents == (order.total_cents if order.status == "PAID" else 0), order
+        book.check_histories()
+
+
+def _cancel_and_pay(shop: Shop, alice: Buyer, rivals: ThreadPoolExecutor, order_no: str, moment: set[str]) -> None:
+    until(lambda: alice.order(order_no)["status"] == "PENDING_PAYMENT")
+    # The buyer stands at the cashier already, so that both presses leave in the same moment.
+    token = shop.paysim.visit(alice.cashier_url(order_no))["token"]
+
+    def pay() -> None:
+        until(lambda: alice.order(order_no)["status"] in moment)
+        shop.paysim.press(token)
+
+    at_once(lambda: alice.cancel(order_no), pay, rivals)
+
+
+class TestTheLastUnit:
+    def test_wanted_by_fifty_buyers_goes_to_one(self, shop: Shop):
+        shop.put(SCROLL=1)
+        buyers = [shop.buyer(f"buyer-{number}") for number in range(50)]
+
+        with ThreadPoolExecutor(25) as pool:
+            orders = list(pool.map(lambda buyer: buyer.place(SCROLL=1), buyers))
+
+        ends = Counter(shop.wait(order_no, "PENDING_PAYMENT", "CANCELED") for order_no in orders)
+        assert ends == {"PENDING_PAYMENT": 1, "CANCELED": 49}
+        shop.verify()
+        assert shelf.counts("SCROLL") == (0, 1, 0)
