@@ -1,0 +1,55 @@
+# Every target works on a fresh clone: `install` runs by itself when .venv is missing or older than the locks.
+PYTHON ?= python3
+BIN := .venv/bin
+MANAGE := $(BIN)/python manage.py
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test up down interop check bench-quick nightly clean
+
+help: ## show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: .venv/installed ## .venv with the locked dependencies (the other targets call it)
+
+.venv/installed: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 3; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+demo: .venv/installed ## the tour: orders end to end over the bundled broker, then the checker's verdict
+	$(MANAGE) demo
+
+test: .venv/installed-dev ## the whole suite that needs nothing but Python
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not interop and not nightly"
+
+up: .venv/installed ## start the shop and leave it running
+	$(MANAGE) up
+
+down: .venv/installed ## stop the shop
+	$(MANAGE) down
+
+interop: .venv/installed-dev ## the official Java client and RocketMQ's own classes as judges (JDK 17+ and Maven)
+	$(BIN)/pytest -m interop tests/interop
+
+bench-quick: .venv/installed-dev ## Apache RocketMQ and the bundled broker in turn (JDK 17+ and Maven)
+	$(BIN)/python -m tests.interop.bench
+
+check: .venv/installed-dev ## what CI runs: format, lint, types, contracts, migrations, tests, interop
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+	$(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+	$(MAKE) test
+	$(MAKE) interop
+
+nightly: .venv/installed-dev ## what takes longer
+	$(BIN)/pytest -m nightly
+
+clean: ## remove what make install and the shop made
+	rm -rf .venv .millrace interop/target
