@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from functools import cache
+from threading import Lock
 from typing import Any
 from urllib.parse import urlencode
 
@@ -157,7 +157,7 @@ def _call(method: str, content: dict[str, str], now: datetime) -> dict[str, Any]
         raise GatewayUnavailable(f"{method}: the gateway did not answer a moment ago")
     form = signing.signed(keys.own(), _request(method, content, now))
     try:
-        response = _http().post(f"{address}/gateway.do", data=form)
+        response = _connections.http().post(f"{address}/gateway.do", data=form)
         _rest.answered(address)
     except httpx.HTTPError as error:
         _rest.failed(address)
@@ -197,14 +197,29 @@ def _request(method: str, content: dict[str, str], now: datetime) -> dict[str, s
     }
 
 
+class _Connections:
+    """One HTTP client per process, with its kept connections, made by whichever thread calls first."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._http: httpx.Client | None = None
+
+    def http(self) -> httpx.Client:
+        with self._lock:  # Two first callers would otherwise make two clients, and nobody would ever close one of them.
+            if self._http is None:  # The environment's proxies are not for this.
+                self._http = httpx.Client(timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False)
+            return self._http
+
+    def close(self) -> None:
+        with self._lock:
+            http, self._http = self._http, None
+        if http is not None:
+            http.close()
+
+
+_connections = _Connections()
+
+
 def close_connections() -> None:
     """End this process's connections to the gateway; the next call makes new ones."""
-    if _http.cache_info().currsize:
-        _http().close()
-        _http.cache_clear()
-
-
-@cache
-def _http() -> httpx.Client:
-    """One client per process, with its kept connections; the environment's proxies are not for this."""
-    return httpx.Client(timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False)
+    _connections.close()

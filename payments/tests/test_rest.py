@@ -3,8 +3,10 @@ from __future__ import annotations
 import socket
 from datetime import UTC, datetime
 
+import httpx
 import pytest
 
+from common.testing import race
 from payments.gateway import client
 from payments.gateway.rest import REST_S, Rest
 
@@ -49,3 +51,16 @@ class TestGatewayThatSwallowsRequests:
 
             with pytest.raises(client.GatewayUnavailable, match="a moment ago"):
                 client.close_trade("RETRO-CLOCK-2", now=datetime.now(UTC))
+
+
+class TestConnections:
+    def test_are_one_client_for_threads_that_call_first_at_once(self):
+        """Guard: the lock in `_Connections.http`. Without it each made a client, and all but one stayed open."""
+        connections = client._Connections()
+
+        clients = race([connections.http] * 16)
+
+        assert len(set(map(id, clients))) == 1
+        assert isinstance(clients[0], httpx.Client)
+        connections.close()
+        assert clients[0].is_closed
