@@ -77,6 +77,15 @@ def still_alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
+def listening_on(process: psutil.Process) -> set[str]:
+    """Of a process that may have ended by now: PostgreSQL's come and go."""
+    try:
+        sockets = process.net_connections(kind="inet")
+    except psutil.NoSuchProcess:
+        return set()
+    return {one.laddr[0] for one in sockets if one.status == psutil.CONN_LISTEN}
+
+
 def free_base_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -117,12 +126,7 @@ class TestUp:
         assert modes == {".": 0o700, "secret": 0o600, "run": 0o700, "postgres": 0o700}
 
     def test_listens_on_loopback_only(self, running):
-        addresses = {
-            connection.laddr[0]
-            for process in running.everybody()
-            for connection in process.net_connections(kind="inet")
-            if connection.status == psutil.CONN_LISTEN
-        }
+        addresses = {address for process in running.everybody() for address in listening_on(process)}
 
         assert addresses == {"127.0.0.1"}
 
