@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import connections
@@ -35,6 +37,21 @@ def race(rivals: Sequence[Callable[[], Any]]) -> list[Any]:
     for thread in threads:
         thread.join(_TIMEOUT_S)
     return results
+
+
+@contextmanager
+def database_threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool of threads that may use the database; at the end each closes the connections it opened."""
+    with ThreadPoolExecutor(count) as pool:
+        yield pool
+        everybody = threading.Barrier(count)  # So that each thread takes one of the tasks below.
+
+        def leave() -> None:
+            everybody.wait(_TIMEOUT_S)
+            connections.close_all()
+
+        for left in [pool.submit(leave) for _ in range(count)]:
+            left.result()
 
 
 def seeded() -> random.Random:

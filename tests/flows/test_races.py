@@ -12,6 +12,7 @@ from threading import Barrier
 import pytest
 
 from accounts.models import PointsEntry
+from common.testing import database_threads
 from config.environment import SERVICES
 from inventory.models import Reservation
 from inventory.tests import shelf
@@ -46,11 +47,10 @@ class TestPayAndClose:
         """Each order is either paid, with points and sold stock, or closed, with the money and the stock back."""
         shop.put(TEAPOT=1000)
         alice = shop.buyer("alice")
-        with ThreadPoolExecutor(LANES) as lanes, ThreadPoolExecutor(2 * LANES) as rivals:
+        with database_threads(LANES) as lanes, database_threads(2 * LANES) as rivals:
             orders = list(lanes.map(lambda _: alice.place(TEAPOT=1), range(ROUNDS)))
-            shop.paysim.fault(
-                "pay_after_close", count=ROUNDS
-            )  # Money that is on its way arrives at a closed trade, too.
+            # Money that is on its way arrives at a closed trade, too.
+            shop.paysim.fault("pay_after_close", count=ROUNDS)
             list(lanes.map(partial(_cancel_and_pay, shop, alice, rivals), orders, cycle(MOMENTS)))
         until(lambda: not Order.objects.exclude(status__in=["PAID", "CLOSED"]).exists())
 
@@ -73,12 +73,12 @@ class TestPayAndClose:
 
 
 def _cancel_and_pay(shop: Shop, alice: Buyer, rivals: ThreadPoolExecutor, order_no: str, moment: set[str]) -> None:
-    until(lambda: alice.order(order_no)["status"] == "PENDING_PAYMENT")
+    shop.wait(order_no, "PENDING_PAYMENT")
     # The buyer stands at the cashier already, so that both presses leave in the same moment.
     token = shop.paysim.visit(alice.cashier_url(order_no))["token"]
 
     def pay() -> None:
-        until(lambda: alice.order(order_no)["status"] in moment)
+        shop.wait(order_no, *moment)
         shop.paysim.press(token)
 
     at_once(lambda: alice.cancel(order_no), pay, rivals)
