@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 #: As many messages as one query may ask for, and as many as a query by unique id always asks for.
 MAX_COUNT: Final = 64
 UNIQUE_KEY_COUNT: Final = 32
+#: All found records together; they travel in one frame, which takes twice as much. The first is given in any case.
+MAX_BYTES: Final = 8 << 20
 
 
 class QueryProcessor:
@@ -31,7 +33,8 @@ class QueryProcessor:
         header = command.header(QueryMessageRequestHeader)
         max_count = UNIQUE_KEY_COUNT if header.unique_key_query else min(header.max_num, MAX_COUNT)
         store = self._broker.store
-        records = store.query(header.topic, header.key, max_count, header.begin_timestamp, header.end_timestamp)
+        begin_ms, end_ms = header.begin_timestamp, header.end_timestamp
+        records = store.query(header.topic, header.key, max_count, begin_ms, end_ms, max_bytes=MAX_BYTES)
         ext = {
             "indexLastUpdateTimestamp": str(store.index_last_timestamp_ms),
             "indexLastUpdatePhyoffset": str(store.index_last_commit_log_offset),

@@ -26,6 +26,7 @@ from typing import Any, Final, cast
 from mq.errors import (
     ConnectionLost,
     InvalidMessage,
+    LocalProtocolError,
     MessageTooLarge,
     ProtocolError,
     RemoteProtocolError,
@@ -301,7 +302,7 @@ class Connection(asyncio.Protocol):
             self.send(_refusal(command, error))
             return
         if isinstance(answer, RemotingCommand):
-            self.send(answer)
+            self._answer(command, answer)
         elif answer is not None:
             task = self._loop.create_task(self._answer_later(command, answer))
             self._tasks.add(task)
@@ -313,7 +314,15 @@ class Connection(asyncio.Protocol):
         except Exception as error:
             response = _refusal(command, error)
         if response is not None:
-            self.send(response)
+            self._answer(command, response)
+
+    def _answer(self, command: RemotingCommand, answer: RemotingCommand) -> None:
+        """An answer that no frame can carry is refused in words: the requests beside it are not to suffer."""
+        try:
+            self.send(answer)
+        except LocalProtocolError as error:
+            logger.error("the answer to request code %d cannot be sent: %s", command.code, error)
+            self.send(_refusal(command, error))
 
     def _complete(self, response: RemotingCommand) -> None:
         waiting = self._pending.pop(response.opaque, None)

@@ -328,19 +328,28 @@ class MessageStore:
             return None
         return self._log.record(commit_log_offset)
 
-    def query(self, topic: str, key: str, max_count: int, begin_ms: int, end_ms: int) -> list[bytes]:
-        """Records of `topic` that carry `key` (unique key or one of KEYS), stored in the given time, newest first."""
+    def query(self, topic: str, key: str, max_count: int, begin_ms: int, end_ms: int, *, max_bytes: int) -> list[bytes]:
+        """Records of `topic` that carry `key` (unique key or one of KEYS), stored in the given time, newest first.
+
+        Units: `max_bytes` of all together; the newest is given also when it alone is larger.
+        """
         if not self._index.is_behind:
             self._index.finish()
         wanted = key.encode()
         found: list[bytes] = []
+        found_bytes = 0
         for commit_log_offset in dict.fromkeys(self._index.find(topic, key, _MAX_CANDIDATES, begin_ms, end_ms)):
+            if len(found) >= max_count:
+                break
             record = self.record_at(commit_log_offset)
-            if record is None or len(found) >= max_count:
+            if record is None:
                 continue
             message = decode(record)
             keys = keys_of(properties.encode(message.properties))
             if message.topic == topic and wanted in keys and begin_ms <= message.store_timestamp_ms <= end_ms:
+                found_bytes += len(record)
+                if found and found_bytes > max_bytes:
+                    break
                 found.append(record)
         return found
 

@@ -79,6 +79,13 @@ class TestQueryMessage:
 
         assert len(messages(await query(wire, "SO-1", max_num=3))) == 3
 
+    async def test_gives_no_more_than_a_frame_can_carry(self, wire: Wire):
+        """Guard: `MAX_BYTES`. Six such messages would be no frame, and one that is too large ends the connection."""
+        for _ in range(4):
+            await wire.send("order-events", bytes(3 << 20), properties_text=with_keys("SO-1"))
+
+        assert len(messages(await query(wire, "SO-1"))) == 2
+
     async def test_says_what_it_did_not_find(self, wire: Wire):
         response = await query(wire, "SO-404")
 

@@ -18,7 +18,7 @@ from mq.remoting.command import FLAG_ONEWAY, RemotingCommand
 from mq.remoting.connection import Connection, ConnectionLimits, Handler
 from mq.remoting.server import RemotingServer
 
-ECHO, LATER, BROKEN, REFUSED, ILLEGAL, NEVER, BIG, CALL_BACK = range(1, 9)
+ECHO, LATER, BROKEN, REFUSED, ILLEGAL, NEVER, BIG, CALL_BACK, TOO_BIG, TOO_BIG_LATER = range(1, 11)
 FOREVER_S = 30.0
 
 
@@ -51,6 +51,14 @@ def big(connection: Connection, command: RemotingCommand) -> RemotingCommand:
     return command.respond(body=bytes(1 << 20))
 
 
+def too_big(connection: Connection, command: RemotingCommand) -> RemotingCommand:
+    return command.respond(body=bytes(17 << 20))
+
+
+async def too_big_later(connection: Connection, command: RemotingCommand) -> RemotingCommand:
+    return too_big(connection, command)
+
+
 HANDLERS: dict[int, Handler] = {
     ECHO: echo,
     LATER: later,
@@ -59,6 +67,8 @@ HANDLERS: dict[int, Handler] = {
     ILLEGAL: illegal,
     NEVER: never,
     BIG: big,
+    TOO_BIG: too_big,
+    TOO_BIG_LATER: too_big_later,
 }
 
 
@@ -108,6 +118,16 @@ async def is_closed_by_peer(reader: asyncio.StreamReader) -> bool:
 
 
 class TestAnswers:
+    @pytest.mark.parametrize("code", [TOO_BIG, TOO_BIG_LATER])
+    async def test_no_frame_can_carry_are_refused_and_the_connection_goes_on(self, client: RemotingClient, code: int):
+        async with serving() as server:
+            answer = await client.invoke(address(server), RemotingCommand.request(code))
+            after = await client.invoke(address(server), RemotingCommand.request(ECHO, body=b"still there"))
+
+            assert (answer.code, len(server.connections)) == (ResponseCode.SYSTEM_ERROR, 1)
+            assert "exceeds" in str(answer.remark)
+            assert after.body == b"still there"
+
     @pytest.mark.parametrize(
         ("code", "expected"),
         [

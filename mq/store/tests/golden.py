@@ -122,7 +122,7 @@ class Script:
             self.say(f"{moment}: {lower} {upper}")
 
     def query(self, topic: str, key: str, begin: str = "0", end: str = "9000000000000", count: str = "32") -> None:
-        records = self.the_store.query(topic, key, int(count), int(begin), int(end))
+        records = self.the_store.query(topic, key, int(count), int(begin), int(end), max_bytes=1 << 20)
         self.say(" ".join(str(decode(record).commit_log_offset) for record in records) or "nothing")
 
     def clock_(self, ms: str) -> None:

@@ -135,7 +135,9 @@ class TestWithoutDerivedFiles:
 
             assert everything(store) == bodies, f"without {list(itertools.compress(self.DERIVED, gone))}"
             for key in ("key-0", "key-90", "key-199"):
-                assert sum(len(store.query(topic, key, 9, 0, 1 << 60)) for topic in store.queues()) == 1
+                assert (
+                    sum(len(store.query(topic, key, 9, 0, 1 << 60, max_bytes=1 << 20)) for topic in store.queues()) == 1
+                )
             store.close_now()
             shutil.rmtree(root)
 
