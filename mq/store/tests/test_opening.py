@@ -88,3 +88,21 @@ class TestOpening:
 
         with pytest.raises(StoreUnusable, match="store"):
             small_store(tmp_path / "store").open()
+
+
+class TestDraftOfAFile:
+    def test_that_a_kill_left_behind_is_in_nobodys_way(self, tmp_path: Path) -> None:
+        """A draft of a file that was made by somebody else meanwhile stays; making others must not fail over it."""
+        preparing = tmp_path / "commitlog" / "preparing"
+        preparing.mkdir(parents=True)
+        (preparing / "00000000000009437184").touch()
+
+        store = small_store(tmp_path)
+        store.open()
+        store.append(fields_of("orders", b"unharmed"))
+        store.close_now()
+
+        again = small_store(tmp_path)
+        again.open()
+        assert everything(again) == {("orders", 0): [b"unharmed"]}
+        again.close_now()
