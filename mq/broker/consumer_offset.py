@@ -48,10 +48,8 @@ class ConsumerOffsets:
     # ---- the table
 
     def load(self) -> None:
-        self._table = {}
-        for key, queues in json_files.load(self._path).get("offsetTable", {}).items():
-            topic, _, group = key.partition("@")
-            self._table[topic, group] = {int(queue_id): int(at) for queue_id, at in queues.items()}
+        """Raises: StoreUnusable: the file is broken, and so is the version before."""
+        self._table = json_files.load(self._path, _read_table)
 
     def get(self, group: str, topic: str, queue_id: int) -> int:
         """The next queue offset to consume; -1 when the group has committed none."""
@@ -193,3 +191,12 @@ class ConsumerOffsets:
 
 def _offset_response(command: RemotingCommand, queue_offset: int) -> RemotingCommand:
     return command.respond(ext={"offset": str(queue_offset)})
+
+
+def _read_table(file: dict[str, Any]) -> dict[tuple[str, str], dict[int, int]]:
+    """`{"offsetTable":{"topic@group":{"queue id":queue offset}}}`."""
+    table = {}
+    for key, queues in file.get("offsetTable", {}).items():
+        topic, _, group = key.partition("@")
+        table[topic, group] = {int(queue_id): int(queue_offset) for queue_id, queue_offset in queues.items()}
+    return table

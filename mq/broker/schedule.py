@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mq.broker.background import Background
 from mq.broker.delay import SCHEDULE_TOPIC
@@ -58,14 +58,14 @@ class ScheduleService:
 
     def open(self) -> None:
         """Take up where `delayOffset.json` says; without it, every level begins with the first message it still has."""
-        saved = json_files.load(self._path).get("offsetTable", {})
+        saved = json_files.load(self._path, _read_progress)
         # A shorter `messageDelayLevel` than before must not strand what waits in the levels that are gone.
         used = [queue_id + 1 for queue_id in self._store.queues().get(SCHEDULE_TOPIC, [])]
         for level in range(1, max(len(self._delays_ms), *used, 0) + 1):
             first, end = (
                 bound(SCHEDULE_TOPIC, level - 1) for bound in (self._store.min_offset, self._store.max_offset)
             )
-            self._progress[level] = min(max(int(saved.get(str(level), first)), first), end)
+            self._progress[level] = min(max(saved.get(level, first), first), end)
 
     async def round(self) -> float:
         """Deliver what is due now; returns the seconds until the next message is."""
@@ -121,3 +121,8 @@ class ScheduleService:
         table = {str(level): queue_offset for level, queue_offset in self._progress.items() if queue_offset > 0}
         json_files.save(self._path, {"offsetTable": table})
         self._is_dirty = False
+
+
+def _read_progress(file: dict[str, Any]) -> dict[int, int]:
+    """`{"offsetTable":{"level":queue offset}}`."""
+    return {int(level): int(queue_offset) for level, queue_offset in file.get("offsetTable", {}).items()}

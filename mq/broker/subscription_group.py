@@ -30,7 +30,7 @@ class SubscriptionGroups:
         self.data_version = DataVersion()
 
     def load(self) -> None:
-        stored = SubscriptionGroupWrapper.from_json(json_files.load(self._path))
+        stored = json_files.load(self._path, SubscriptionGroupWrapper.from_json)
         self.data_version = stored.data_version
         builtin = {name: SubscriptionGroupConfig(group_name=name) for name in SYSTEM_GROUPS}
         self._groups = builtin | stored.subscription_group_table

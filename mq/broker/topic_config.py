@@ -40,7 +40,7 @@ class Topics:
     def load(self) -> None:
         """Read the file, then add what a broker owns; entries of the file win over the built-in ones."""
         config = self._broker.config
-        stored = TopicConfigSerializeWrapper.from_json(json_files.load(self._path))
+        stored = json_files.load(self._path, TopicConfigSerializeWrapper.from_json)
         self.data_version = stored.data_version
         builtin = system_names.builtin_topics(
             config.cluster_name,

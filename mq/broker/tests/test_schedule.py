@@ -214,7 +214,7 @@ class TestRestart:
 
         service.save()
 
-        assert json_files.load(quiet.root / "config" / "delayOffset.json")["offsetTable"] == {"2": 1}
+        assert json_files.load(quiet.root / "config" / "delayOffset.json", dict)["offsetTable"] == {"2": 1}
 
     async def test_with_progress_beyond_the_queue_begins_at_its_end(self, quiet: QuietBroker):
         json_files.save(quiet.root / "config" / "delayOffset.json", {"offsetTable": {"1": 500}})

@@ -15,15 +15,15 @@ class TestJsonFiles:
         path = tmp_path / "delayOffset.json"
         path.write_text('{\n\t"dataVersion":{"counter":1},\n\t"offsetTable":{1:3,18:9}\n}')
 
-        assert json_files.load(path)["offsetTable"] == {"1": 3, "18": 9}
+        assert json_files.load(path, dict)["offsetTable"] == {"1": 3, "18": 9}
 
     def test_keeps_the_version_before(self, tmp_path: Path) -> None:
         path = tmp_path / "config" / "topics.json"
         json_files.save(path, {"version": 1})
         json_files.save(path, {"version": 2, "offsetTable": {3: 4}})
 
-        assert json_files.load(path) == {"version": 2, "offsetTable": {"3": 4}}
-        assert json_files.load(json_files.backup_of(path)) == {"version": 1}
+        assert json_files.load(path, dict) == {"version": 2, "offsetTable": {"3": 4}}
+        assert json_files.load(json_files.backup_of(path), dict) == {"version": 1}
         assert {item.name for item in path.parent.iterdir()} == {"topics.json", "topics.json.bak"}
 
     @pytest.mark.parametrize("content", ["", "{", "[1]", None], ids=["empty", "broken", "no object", "absent"])
@@ -33,14 +33,44 @@ class TestJsonFiles:
         json_files.save(path, {"version": 2})
         path.unlink() if content is None else path.write_text(content)
 
-        assert json_files.load(path) == {"version": 1}
+        assert json_files.load(path, dict) == {"version": 1}
 
     def test_refuses_to_start_empty_over_a_broken_file(self, tmp_path: Path) -> None:
         path = tmp_path / "topics.json"
         path.write_text('{"topicConfigTable": {')
 
         with pytest.raises(StoreUnusable, match=r"topics\.json.*restore it from a backup"):
-            json_files.load(path)
+            json_files.load(path, dict)
 
     def test_is_empty_when_there_is_none(self, tmp_path: Path) -> None:
-        assert json_files.load(tmp_path / "topics.json") == {}
+        assert json_files.load(tmp_path / "topics.json", dict) == {}
+
+    def test_keeps_a_broken_one_aside_and_leaves_the_version_before_as_it_is(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path = tmp_path / "topics.json"
+        json_files.save(path, {"version": 1})
+        json_files.save(path, {"version": 2})
+        path.write_text('{"version": ')
+
+        json_files.save(path, json_files.load(path, dict))
+
+        assert json_files.load(json_files.backup_of(path), dict) == {"version": 1}
+        assert (tmp_path / "topics.json.damaged").read_text() == '{"version": '
+        assert f"{path} holds something else" in caplog.text
+
+    def test_refuses_one_of_another_shape_by_name(self, tmp_path: Path) -> None:
+        path = tmp_path / "delayOffset.json"
+        path.write_text('{"offsetTable":{"1":"x"}}')
+
+        with pytest.raises(StoreUnusable, match=r"delayOffset\.json holds something else"):
+            json_files.load(path, lambda file: {int(level): int(at) for level, at in file["offsetTable"].items()})
+
+    def test_refuses_one_it_may_not_open_although_there_is_an_older_one(self, tmp_path: Path) -> None:
+        """An unreadable file is no broken one: the older version would silently become the truth."""
+        path = tmp_path / "topics.json"
+        json_files.save(json_files.backup_of(path), {"version": 1})
+        path.mkdir()  # root reads everything but a folder
+
+        with pytest.raises(StoreUnusable, match=r"topics\.json cannot be read"):
+            json_files.load(path, dict)
