@@ -29,7 +29,7 @@ class Listener:
         """Raises: OSError: `listenPort` is taken; a taken VIP port is only a warning."""
         config, port = self._broker.config, self._broker.store_host.port
         await self.server.start(config.bind_address, port)
-        if not config.vip_channel or config.listen_port == 0:
+        if not config.vip_channel or port <= 2 or config.listen_port == 0:
             return
         try:
             await self.vip_server.start(config.bind_address, port - 2)

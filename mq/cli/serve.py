@@ -160,6 +160,8 @@ def _explain(error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"{error.strerror}: stop what listens there, or choose other ports (--namesrv-port, --broker-port)"
     where = f" ({error.filename})" if error.filename else ""
+    if error.errno in (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EROFS):
+        return f"{error.strerror}{where}: let this user read and write it, or choose another place with --data"
     return f"{error.strerror or error}{where}"
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from mq.properties_file import ConfigError
+
 
 @dataclass(frozen=True)
 class NameServerConfig:
@@ -17,3 +19,8 @@ class NameServerConfig:
     #: Put a topic's ORDER_TOPIC_CONFIG into its route.
     order_message_enable: Annotated[bool, "orderMessageEnable"] = False
     return_order_config: Annotated[bool, "returnOrderTopicConfigToBroker"] = True
+
+    def __post_init__(self) -> None:
+        """Raises: ConfigError."""
+        if not 0 <= self.listen_port <= 65_535:
+            raise ConfigError(f"listenPort={self.listen_port} of the name server is no port: 0 to 65535")

@@ -37,10 +37,12 @@ class KVConfig:
             }
         except FileNotFoundError:
             return
-        except (OSError, ProtocolError, KeyError, TypeError, AttributeError) as error:
+        except OSError as error:
             raise StoreUnusable(
-                f"{self._path} cannot be read ({error}): restore it, or remove it to start empty"
+                f"{self._path} cannot be read ({error.strerror}): let this user read it, or choose another place"
             ) from error
+        except (ProtocolError, KeyError, TypeError, AttributeError) as error:
+            raise StoreUnusable(f"{self._path} is broken ({error}): restore it, or remove it to start empty") from error
 
     def get(self, namespace: str, key: str) -> str | None:
         return self._table.get(namespace, {}).get(key)

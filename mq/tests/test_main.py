@@ -166,6 +166,14 @@ class TestRefusals:
         assert "KEY=VALUE" in refusal("standalone", "--data", tmp_path, *ports, "--set", "flushDiskType")
         assert "nowhere.conf" in refusal("broker", "-c", tmp_path / "nowhere.conf")
 
+    @pytest.mark.parametrize("flag", ["--namesrv-port", "--broker-port"])
+    def test_name_a_port_that_is_none(self, tmp_path, flag):
+        ports = {"--namesrv-port": "0", "--broker-port": "0"} | {flag: "99999"}
+
+        sentence = refusal("standalone", "--data", tmp_path, *(word for pair in ports.items() for word in pair))
+
+        assert "listenPort=99999" in sentence
+
     def test_an_address_that_is_not_ours(self, tmp_path):
         sentence = refusal("namesrv", "--namesrv-port", "0", "--set", "bindAddress=192.0.2.1")
 
