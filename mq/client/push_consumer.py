@@ -299,8 +299,12 @@ class PushConsumer:
             self._lose_lock(self._assigned[queue].process_queue)
 
     def _announce(self) -> None:
-        if self._on_queues_changed is not None:
+        if self._on_queues_changed is None:
+            return
+        try:
             self._on_queues_changed(self.queues)
+        except Exception:  # the user's code; the rebalance that calls it must go on
+            logger.exception("on_queues_changed of group %s failed", self.group)
 
     # ---- background
 

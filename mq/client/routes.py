@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mq.client.allocation import sort_queues
-from mq.errors import ConnectionLost, MQError, NoRoute, RequestTimeout, ResponseError
+from mq.errors import ConnectionLost, MQError, NoRoute, RemoteProtocolError, RequestTimeout, ResponseError
 from mq.message import MessageQueue
 from mq.remoting.bodies import ClusterInfo, TopicRouteData
 from mq.remoting.client import RemotingClient
@@ -117,7 +117,7 @@ class Routes:
             task.add_done_callback(lambda done: self._fetched((topic, or_default), done))
         try:
             route = await asyncio.shield(task)
-        except (ConnectionLost, RequestTimeout, ResponseError) as error:
+        except (ConnectionLost, RequestTimeout, ResponseError, RemoteProtocolError) as error:
             cached = self._routes.get(topic)
             if cached is not None:
                 return cached

@@ -388,6 +388,23 @@ class TestStopping:
 
 
 class TestRebalance:
+    async def test_goes_on_although_the_listener_failed(self, cluster: Cluster) -> None:
+        topic = await cluster.topic(queue_count=4)
+        group = cluster.name("group")
+        watch = QueueWatch(topic)
+
+        def fail_once(queues: frozenset[MessageQueue]) -> None:
+            watch(queues)
+            if len(watch.queues) == 2:
+                raise RuntimeError("a bug of the user's")
+
+        async with consumer_of(cluster, topic, Inbox(), group=group, on_queues_changed=fail_once):
+            await watch.wait_for(4)
+            async with consumer_of(cluster, topic, Inbox(), group=group):
+                await watch.wait_for(2)
+
+            await watch.wait_for(4)
+
     async def test_divides_the_queues_among_the_members(self, cluster: Cluster) -> None:
         topic = await cluster.topic(queue_count=8)
         group = cluster.name("group")
