@@ -7,19 +7,32 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from mq.broker.clients import Client, ClientTable, expired, refresh
+from mq.broker.clients import MAX_GROUPS_PER_CLIENT, Client, ClientTable, expired, refresh
+from mq.errors import ResponseError
+from mq.remoting.codes import ResponseCode
 from mq.remoting.connection import Connection
 
 
 class ProducerManager:
     def __init__(self) -> None:
         self._groups: dict[str, ClientTable] = {}
+        self._groups_of: defaultdict[Connection, set[str]] = defaultdict(set)
         self._turns: defaultdict[str, int] = defaultdict(int)
 
     def register(self, group: str, client: Client) -> None:
+        """Raises: ResponseError: 1, the connection has named more groups than one client may."""
+        named = self._groups_of[client.connection]
+        if group not in named and len(named) >= MAX_GROUPS_PER_CLIENT:
+            raise ResponseError(
+                ResponseCode.SYSTEM_ERROR,
+                f"{client.client_id} has named {len(named)} producer groups, no more are taken",
+            )
+        named.add(group)
         refresh(self._groups.setdefault(group, {}), client)
 
     def unregister(self, group: str, connection: Connection) -> None:
+        if connection in self._groups_of:
+            self._groups_of[connection].discard(group)
         table = self._groups.get(group)
         if table is not None:
             table.pop(connection, None)
@@ -28,7 +41,7 @@ class ProducerManager:
                 self._turns.pop(group, None)
 
     def connection_closed(self, connection: Connection) -> None:
-        for group in [group for group, table in self._groups.items() if connection in table]:
+        for group in self._groups_of.pop(connection, set()):
             self.unregister(group, connection)
 
     def clients(self, group: str) -> list[Client]:

@@ -5,9 +5,15 @@ import json
 
 import pytest
 
-from mq.broker.clients import EXPIRY_S
+from mq.broker.clients import EXPIRY_S, MAX_GROUPS_PER_CLIENT
 from mq.broker.tests.wire import Wire
-from mq.remoting.bodies import CheckClientRequestBody, SubscriptionData, SubscriptionGroupConfig
+from mq.remoting.bodies import (
+    CheckClientRequestBody,
+    HeartbeatData,
+    ProducerData,
+    SubscriptionData,
+    SubscriptionGroupConfig,
+)
 from mq.remoting.codes import RequestCode, ResponseCode
 from mq.remoting.command import RemotingCommand
 from mq.remoting.connection import Connection, Handler
@@ -226,6 +232,17 @@ class TestProducers:
         while wire.broker.producers.clients("checkout"):
             await wire.consumer_ids("x")
         assert wire.broker.producers.pick("checkout") is None
+
+    async def test_may_not_be_named_without_end_by_one_connection(self, wire: Wire):
+        """Guard: the count in `ProducerManager.register`; each name stays until the connection closes."""
+        names = [f"group-{number}" for number in range(MAX_GROUPS_PER_CLIENT)]
+        all_one_may = HeartbeatData("client-1", [ProducerData(name) for name in names])
+        one_more = HeartbeatData("client-1", [ProducerData("one-more")])
+
+        first = await wire.call(RequestCode.HEART_BEAT, body=all_one_may.to_json())
+        second = await wire.call(RequestCode.HEART_BEAT, body=one_more.to_json())
+
+        assert (first.code, second.code) == (0, ResponseCode.SYSTEM_ERROR)
 
 
 class TestCheckClientConfig:
