@@ -62,8 +62,11 @@ class NameServers:
             event.set()
 
     async def register_now(self) -> None:
-        """Announce the topics as they are and wait until each name server that is up knows them."""
-        await asyncio.gather(*(self._register(address) for address in self.addresses))
+        """Announce the topics as they are and wait until each name server that is up knows them.
+
+        One that was down a moment ago hears of them when it is back: nobody waits for it here.
+        """
+        await asyncio.gather(*(self._register(address) for address in self.addresses if address not in self._down))
 
     async def _keep_registered(self, address: str) -> None:
         wake = self._wake[address]
