@@ -6,13 +6,17 @@ import os
 import random
 import struct
 import tracemalloc
+from pathlib import Path
 
 import pytest
 
 from mq.errors import LocalProtocolError, RemoteProtocolError
 from mq.remoting.codec import MAX_FRAME_BYTES, FrameDecoder, encode
 from mq.remoting.command import RemotingCommand
+from mq.remoting.tests import golden
 
+SCRIPTS = Path(__file__).parent / "scripts"
+FRAMES, MALFORMED = SCRIPTS / "frames.txt", SCRIPTS / "malformed.txt"
 ROUTE_JSON = bytes.fromhex("0000007F0000007B") + (
     b'{"code":105,"extFields":{"topic":"T"},"flag":0,"language":"JAVA","opaque":7,'
     b'"serializeTypeCurrentRPC":"JSON","version":479}'
@@ -32,41 +36,6 @@ def route_request(*, is_binary: bool) -> RemotingCommand:
     return command
 
 
-#: Every example is a frame and what it says: code, language, version, opaque, flag, remark, fields, body.
-EXAMPLES = {
-    "java-json": (ROUTE_JSON, (105, "JAVA", 479, 7, 0, None, {"topic": "T"}, b"")),
-    "java-binary": (ROUTE_BINARY, (105, "JAVA", 479, 7, 0, None, {"topic": "T"}, b"")),
-    "nothing-but-a-code": (json_frame(b'{"code":34}', b"hi"), (34, None, 0, 0, 0, None, {}, b"hi")),
-    "empty-object": (json_frame(b"{}"), (0, None, 0, 0, 0, None, {}, b"")),
-    "go": (
-        json_frame(
-            b'{"code":10,"language":"GO","version":317,"opaque":3,"flag":0,"remark":"","extFields":{"topic":"T"}}', b"x"
-        ),
-        (10, "GO", 317, 3, 0, "", {"topic": "T"}, b"x"),
-    ),
-    "cpp-with-numbers": (
-        json_frame(b'{"code":11,"language":"CPP","extFields":{"queueId":0,"topic":"T","batch":"1"}}\n'),
-        (11, "CPP", 0, 0, 0, None, {"queueId": "0", "topic": "T", "batch": "1"}, b""),
-    ),
-    "node-with-booleans": (
-        json_frame(b'{"code":310,"language":"JAVA","version":121,"extFields":{"k":false,"m":true,"i":null}}'),
-        (310, "JAVA", 121, 0, 0, None, {"k": "false", "m": "true"}, b""),
-    ),
-    "unknown-language-and-key": (
-        json_frame(b'{"code":1,"language":77,"opaque":-2147483648,"extFields":null,"new":{"a":[1]}}'),
-        (1, None, 0, -(2**31), 0, None, {}, b""),
-    ),
-    "binary-response-with-remark": (
-        bytes.fromhex("0000001C 01000018 0003 0C 01DF 00000007 00000001 00000003 6E6F21 00000000"),
-        (3, "RUST", 479, 7, 1, "no!", {}, b""),
-    ),
-    "binary-unknown-language": (
-        bytes.fromhex("0000001A 01000015 0022 7F 0000 00000000 00000002 00000000 00000000 61"),
-        (34, None, 0, 0, 2, None, {}, b"a"),
-    ),
-}
-
-
 def said(command: RemotingCommand) -> tuple[object, ...]:
     return (
         *(command.code, command.language, command.version, command.opaque, command.flag, command.remark),
@@ -74,30 +43,26 @@ def said(command: RemotingCommand) -> tuple[object, ...]:
     )
 
 
-@pytest.mark.parametrize(("frame", "expected"), EXAMPLES.values(), ids=EXAMPLES)
-class TestDecoding:
-    def test_reads_a_whole_frame(self, frame, expected):
-        (command,) = FrameDecoder().feed(frame)
+@pytest.mark.parametrize("feed", [golden.whole, golden.byte_by_byte, golden.with_trailing_bytes])
+def test_frames_say_what_the_script_says(feed: golden.Feed):
+    expected, found = golden.run(FRAMES, feed)
 
-        assert said(command) == expected
+    assert found == expected
 
-    def test_reads_it_byte_by_byte(self, frame, expected):
-        decoder = FrameDecoder()
 
-        commands = [command for byte in frame for command in decoder.feed(bytes([byte]))]
+@pytest.mark.parametrize("feed", [golden.whole, golden.byte_by_byte])
+def test_malformed_frames_are_refused(feed: golden.Feed):
+    """In words that may depend on how much is there when it shows."""
+    expected, found = golden.run(MALFORMED, feed)
 
-        assert [said(command) for command in commands] == [expected]
-        assert decoder.wanted_bytes == 0
+    if feed is golden.whole:
+        assert found == expected
+    frames = golden.frames(MALFORMED)
+    assert len([line for line in found.splitlines() if line.startswith("refused: ")]) == len(frames)
 
-    def test_keeps_trailing_bytes_for_the_next_frame(self, frame, expected):
-        decoder = FrameDecoder()
 
-        first = decoder.feed(frame + frame + frame[:5])
-        second = decoder.feed(frame[5:])
-
-        assert [said(command) for command in first + second] == [expected] * 3
-
-    def test_waits_quietly_for_every_truncation(self, frame, expected):
+def test_a_frame_cut_anywhere_waits_quietly_for_the_rest():
+    for frame in golden.frames(FRAMES):
         for length in range(len(frame)):
             assert FrameDecoder().feed(frame[:length]) == []
 
@@ -147,55 +112,11 @@ class TestEncoding:
             encode(RemotingCommand.request(10, body=bytes(MAX_FRAME_BYTES)))
 
 
-MALFORMED = {
-    "negative length": bytes.fromhex("FFFFFFFF 00000002 7B7D"),
-    "length above 16 MiB": bytes.fromhex("00FFFFFD 00000002 7B7D"),
-    "length too short for the header": bytes.fromhex("00000004 00000002 7B7D"),
-    "length shorter than its own mark": bytes.fromhex("00000003 00000000 7B7D"),
-    "http": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-    "tls": bytes.fromhex("16030102 000100 01FC 0303"),
-    "unknown header form": bytes.fromhex("00000006 02000002 7B7D"),
-    "no header at all": bytes.fromhex("00000004 00000000"),
-    "json cut off": json_frame(b'{"code":1'),
-    "json of another kind": json_frame(b"[1,2]"),
-    "code as text": json_frame(b'{"code":"x"}'),
-    "opaque beyond 32 bits": json_frame(b'{"opaque":2147483648}'),
-    "json not utf-8": json_frame(b'{"remark":"\xff\xfe"}'),
-    "deeply nested json": json_frame(b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
-    "binary header cut off": bytes.fromhex("00000010 0100000C 0069 00 01DF 00000007 000000"),
-    "binary remark length negative": bytes.fromhex(
-        "00000025 01000021 0069 00 01DF 00000007 00000000 FFFFFFFF 0000000C 0005 746F706963 00000001 54"
-    ),
-    "binary remark length too large": bytes.fromhex(
-        "00000025 01000021 0069 00 01DF 00000007 00000000 7FFFFFFF 0000000C 0005 746F706963 00000001 54"
-    ),
-    "binary fields length too large": bytes.fromhex(
-        "00000025 01000021 0069 00 01DF 00000007 00000000 00000000 0000000D 0005 746F706963 00000001 54"
-    ),
-    "binary fields length negative": bytes.fromhex(
-        "00000025 01000021 0069 00 01DF 00000007 00000000 00000000 FFFFFFFF 0005 746F706963 00000001 54"
-    ),
-}
-
-
-@pytest.mark.parametrize("frame", MALFORMED.values(), ids=MALFORMED)
-class TestMalformedFrames:
-    def test_are_refused_whole(self, frame):
-        with pytest.raises(RemoteProtocolError):
-            FrameDecoder().feed(frame)
-
-    def test_are_refused_byte_by_byte(self, frame):
-        decoder = FrameDecoder()
-
-        def feed_all() -> None:
-            for byte in frame:
-                decoder.feed(bytes([byte]))
-
-        with pytest.raises(RemoteProtocolError):
-            feed_all()
-
-
 class TestLimits:
+    def test_deeply_nested_json_is_refused(self):
+        with pytest.raises(RemoteProtocolError):
+            FrameDecoder().feed(json_frame(b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"))
+
     def test_the_largest_frame_is_read(self):
         frame = json_frame(b"{}", bytes(MAX_FRAME_BYTES - 10))
 
@@ -238,7 +159,7 @@ class TestFuzz:
         seed = int(os.environ.get("MILLRACE_SEED", random.randrange(2**32)))
         print(f"seed {seed}")
         chance = random.Random(seed)
-        frames = [frame for frame, _ in EXAMPLES.values()]
+        frames = golden.frames(FRAMES)
         outcomes = {"commands": 0, "refused": 0}
 
         for _ in range(5000):
