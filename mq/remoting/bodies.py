@@ -143,6 +143,10 @@ class RegisterBrokerBody(Body):
     filter_server_list: list[str] = []
 
 
+class CreateTopicListRequestBody(Body):
+    topic_config_list: list[TopicConfig] = []
+
+
 class SubscriptionGroupConfig(Body):
     group_name: str
     consume_enable: bool = True
@@ -165,6 +169,16 @@ class SubscriptionGroupWrapper(Body):
     data_version: DataVersion = msgspec.field(default_factory=DataVersion)
     subscription_group_table: dict[str, SubscriptionGroupConfig] = {}
     forbidden_table: dict[str, dict[str, int]] = {}
+
+
+class SubscriptionGroupList(Body):
+    group_config_list: list[SubscriptionGroupConfig] = []
+
+
+class GroupForbidden(Body):
+    group: str
+    topic: str
+    readable: bool
 
 
 # Routes
@@ -235,6 +249,12 @@ class SubscriptionData(Body):
     sub_version: int = 0
     expression_type: str = "TAG"
     class_filter_mode: bool = False
+
+
+class QuerySubscriptionResponseBody(Body):
+    group: str
+    topic: str
+    subscription_data: SubscriptionData | None = None
 
 
 class ProducerData(Body):

@@ -124,6 +124,28 @@ class CheckTransactionStateRequestHeader(Header):
     broker_name: str | None = msgspec.field(default=None, name="bname")
 
 
+class ReplyMessageRequestHeader(SendMessageRequestHeader, kw_only=True):
+    """Code 326, broker to the client that waits for a reply."""
+
+    born_host: str
+    store_host: str
+    store_timestamp: Int64
+
+
+class RecallMessageRequestHeader(Header):
+    topic: str
+    recall_handle: str
+    producer_group: str | None = None
+
+
+class ExchangeHAInfoHeader(Header):
+    """Code 906, request and response."""
+
+    master_ha_address: str | None = None
+    master_flush_offset: Int64 | None = None
+    master_address: str | None = None
+
+
 # Reading
 
 
@@ -323,12 +345,71 @@ DeleteTopicRequestHeader = GetTopicStatsInfoRequestHeader = GetTopicConfigReques
 
 
 class DeleteSubscriptionGroupRequestHeader(Header):
+    """Clients before 5.0 call the wish to forget the group's offsets `remove_offset`."""
+
     group_name: str
     clean_offset: bool | None = None
+    remove_offset: bool | None = None
 
 
 class GetSubscriptionGroupConfigRequestHeader(Header):
     group: str
+
+
+class GroupAndTopicRequestHeader(Header):
+    """Codes 303 and 345."""
+
+    group: str
+    topic: str
+
+
+class UpdateGroupForbiddenRequestHeader(Header):
+    """Code 353; without `readable` it only asks."""
+
+    group: str
+    topic: str
+    readable: bool | None = None
+
+
+class CloneGroupOffsetRequestHeader(Header):
+    """Code 314; without a topic, all topics of the source group. `offline`: whatever that subscribes to now."""
+
+    src_group: str
+    dest_group: str
+    topic: str | None = None
+    offline: bool = False
+
+
+class QueryCorrectionOffsetRequestHeader(Header):
+    """Code 308; `filter_groups` are left out, separated by commas."""
+
+    compare_group: str
+    topic: str
+    filter_groups: str | None = None
+
+
+class ViewBrokerStatsDataRequestHeader(Header):
+    stats_name: str
+    stats_key: str
+
+
+class GetConsumeStatsInBrokerRequestHeader(Header):
+    is_order: bool = False
+
+
+class QueryConsumeQueueRequestHeader(Header):
+    topic: str
+    queue_id: Int32
+    index: Int64 = 0
+    count: Int32 = 0
+    consumer_group: str | None = None
+
+
+class ResumeCheckHalfMessageRequestHeader(Header):
+    """Code 323; `msg_id` is an offset message id."""
+
+    topic: str | None = None
+    msg_id: str | None = None
 
 
 class GetAllTopicConfigRequestHeader(Header):
