@@ -46,8 +46,8 @@ class ConsumeQueue:
     `flushed_to` in files. `next_offset` counts appended messages, `max_offset` committed ones: only these are seen.
     """
 
-    __slots__ = ("_disk", "_file_bytes", "_starts", "flushed_to", "folder", "max_offset", "next_offset", "queue_id",
-                 "tail", "tail_start", "topic")  # fmt: skip
+    __slots__ = ("_disk", "_file_bytes", "_starts", "added_bytes", "flushed_to", "folder", "max_offset", "next_offset",
+                 "queue_id", "tail", "tail_start", "topic")  # fmt: skip
 
     def __init__(self, folder: Path, topic: str, queue_id: int, file_bytes: int, disk: Disk) -> None:
         self.folder = folder
@@ -55,6 +55,8 @@ class ConsumeQueue:
         self.queue_id = queue_id
         self.next_offset = 0
         self.max_offset = 0
+        #: Bytes of the messages committed since the start: for statistics.
+        self.added_bytes = 0
         self.tail = bytearray()
         self.tail_start = 0
         self.flushed_to = 0

@@ -137,7 +137,7 @@ class Maintenance:
             await self._flush_queues()
             if loop.time() - self._retention_at_s >= _RETENTION_INTERVAL_S:
                 self._retention_at_s = loop.time()
-                await self._delete_old_files()
+                await self.delete_old_files()
             self._refusals.pop(_NO_SPACE, None)
         except OSError as error:
             self.refuse(f"the store cannot write ({error}): free space on the partition of {self._config.root}")
@@ -157,9 +157,10 @@ class Maintenance:
                 await asyncio.sleep(0)
                 began = time.perf_counter()
 
-    async def _delete_old_files(self) -> None:
+    async def delete_old_files(self, *, any_hour: bool = False) -> None:
+        """One round of retention; `any_hour`: expired files go whatever `deleteWhen` says. Raises: OSError."""
         for _ in range(MAX_FILES_AT_ONCE):
-            path = self.retention.take(time.time())
+            path = self.retention.take(time.time(), any_hour=any_hour)
             if path is None:
                 break
             # Deleting 1 GiB takes some ms, too long for the loop; the next file is judged after it is gone.

@@ -61,6 +61,15 @@ class QueueTable:
     def __iter__(self) -> Iterator[ConsumeQueue]:
         return iter(self._queues.values())
 
+    def totals_by_topic(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Messages of each topic, ever, and bytes of them since the queues were loaded."""
+        messages: dict[str, int] = {}
+        added_bytes: dict[str, int] = {}
+        for (topic, _), queue in self._queues.items():
+            messages[topic] = messages.get(topic, 0) + queue.max_offset
+            added_bytes[topic] = added_bytes.get(topic, 0) + queue.added_bytes
+        return messages, added_bytes
+
     def ids(self) -> dict[str, list[int]]:
         """The queue ids of each topic, ascending."""
         table: dict[str, list[int]] = {}

@@ -65,24 +65,24 @@ class Retention:
         self.follow_log()
         return removed
 
-    def take(self, now_s: float) -> Path | None:
+    def take(self, now_s: float, *, any_hour: bool = False) -> Path | None:
         """Judge the disk, and let go of the oldest log file if it may go; the caller deletes it."""
         used = max(self._disk.used_percent(self._log.folder), self._disk.used_percent(self._config.root))
         self._judge(used)
-        if not self._may_go(used, now_s):
+        if not self._may_go(used, now_s, any_hour=any_hour):
             return None
         path = self._log.release_first()
         self._index.remove_before(self._log.min_offset)
         logger.info("deleting %s: disk %d %% used", path, used)
         return path
 
-    def follow_log(self) -> None:
-        """Delete the queue files all of whose messages are gone."""
-        if self._log.min_offset != self._followed_to:
+    def follow_log(self, *, anew: bool = False) -> None:
+        """Delete the queue files all of whose messages are gone; `anew`: even if the log is as it was last time."""
+        if anew or self._log.min_offset != self._followed_to:
             self._followed_to = self._log.min_offset
             self._queues.remove_before(self._log.min_offset)
 
-    def _may_go(self, used: int, now_s: float) -> bool:
+    def _may_go(self, used: int, now_s: float, *, any_hour: bool) -> bool:
         current = self._log.file_of(self._log.position)
         oldest = self._log.files[0]
         if current is None or oldest.start >= current.start:
@@ -92,7 +92,7 @@ class Retention:
             return False
         if used > self._config.disk_force_clean_percent:
             return True
-        is_hour = time.localtime(now_s).tm_hour in self._config.delete_hours
+        is_hour = any_hour or time.localtime(now_s).tm_hour in self._config.delete_hours
         return (is_hour or used > self._config.disk_max_used_percent) and self._is_expired(oldest, now_s)
 
     def _is_expired(self, file: LogFile, now_s: float) -> bool:

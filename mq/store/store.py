@@ -307,6 +307,7 @@ class MessageStore:
             if queue is not None:
                 queue.tail += pack(commit_log_offset, record_bytes, code)
                 queue.max_offset += 1
+                queue.added_bytes += record_bytes
         self.put_statistics.bytes += total
         if self.config.key_index:
             self._index.add(group)
@@ -363,6 +364,10 @@ class MessageStore:
 
     # ---- the whole
 
+    def totals_by_topic(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Messages of each topic, ever, and bytes of them since the start."""
+        return self._queues.totals_by_topic()
+
     def queues(self) -> dict[str, list[int]]:
         """The queue ids of each topic, ascending."""
         return self._queues.ids()
@@ -379,6 +384,14 @@ class MessageStore:
             self._commit.fail(str(error))
         except OSError as error:
             logger.warning("no recovery point (%s): after a crash now, topic %s would be back", error, topic)
+
+    async def delete_expired_log_files(self) -> None:
+        """Delete what retention would delete at its hour."""
+        await self._maintenance.delete_old_files(any_hour=True)
+
+    def delete_expired_queue_files(self) -> None:
+        """Delete the queue files whose messages are gone from the log."""
+        self._maintenance.retention.follow_log(anew=True)
 
     @property
     def min_commit_log_offset(self) -> int:

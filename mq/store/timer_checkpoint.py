@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -57,18 +57,14 @@ def load(path: Path) -> TimerCheckpoint | None:
     return checkpoint
 
 
+def pack(checkpoint: TimerCheckpoint) -> bytes:
+    """The 56 bytes that replicas of RocketMQ ask for (code 60): the file's fields without ours."""
+    return _LAYOUT.pack(*astuple(checkpoint))[:56]
+
+
 def save(path: Path, checkpoint: TimerCheckpoint) -> None:
     """Write it to disk; returns when it is there."""
-    data = _LAYOUT.pack(
-        checkpoint.last_read_time_ms,
-        checkpoint.timer_log_position,
-        checkpoint.queue_offset,
-        checkpoint.master_queue_offset,
-        checkpoint.state_version,
-        checkpoint.timestamp_ms,
-        checkpoint.counter,
-        checkpoint.precision_ms,
-    )
+    data = _LAYOUT.pack(*astuple(checkpoint))
     path.parent.mkdir(parents=True, exist_ok=True)
     fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:

@@ -108,19 +108,20 @@ class TimerIndex:
         self.log.sync()
         self.wheel.write()
         self._counter += 1
-        timer_checkpoint.save(
-            self._checkpoint_path,
-            TimerCheckpoint(
-                last_read_time_ms=self.read_slot * self._precision_ms,
-                timer_log_position=self.log.end_position,
-                queue_offset=self.queue_offset,
-                master_queue_offset=self.queue_offset,
-                timestamp_ms=now_ms,
-                counter=self._counter,
-                precision_ms=self._precision_ms,
-            ),
-        )
+        timer_checkpoint.save(self._checkpoint_path, self.checkpoint(now_ms))
         self.is_dirty = False
+
+    def checkpoint(self, now_ms: int) -> TimerCheckpoint:
+        """How far things are now."""
+        return TimerCheckpoint(
+            last_read_time_ms=self.read_slot * self._precision_ms,
+            timer_log_position=self.log.end_position,
+            queue_offset=self.queue_offset,
+            master_queue_offset=self.queue_offset,
+            timestamp_ms=now_ms,
+            counter=self._counter,
+            precision_ms=self._precision_ms,
+        )
 
     # ---- putting on the wheel
 
