@@ -11,7 +11,10 @@ import socket
 from typing import Protocol
 
 from mq.broker.admin import AdminProcessor
+from mq.broker.admin_groups import AdminGroupsProcessor
+from mq.broker.admin_topics import AdminTopicsProcessor
 from mq.broker.config import BrokerConfig
+from mq.broker.connections import ConnectionsProcessor
 from mq.broker.consume_stats import ConsumeStatsProcessor
 from mq.broker.consumer_manager import ConsumerManager
 from mq.broker.consumer_offset import ConsumerOffsets
@@ -24,10 +27,12 @@ from mq.broker.pull import PullProcessor
 from mq.broker.query import QueryProcessor
 from mq.broker.rebalance_lock import RebalanceLocks
 from mq.broker.registration import NameServers
+from mq.broker.runtime_info import RuntimeInfoProcessor
 from mq.broker.schedule import ScheduleService
 from mq.broker.send import SendProcessor
 from mq.broker.send_back import SendBackProcessor
 from mq.broker.statistics import Statistics
+from mq.broker.stats_data import StatsDataProcessor
 from mq.broker.subscription_group import SubscriptionGroups
 from mq.broker.timer import TimerService
 from mq.broker.topic_config import Topics
@@ -70,8 +75,11 @@ class Broker:
         self.long_polling = LongPolling(self)
         self.pull = PullProcessor(self)
         self.name_servers = NameServers(self)
+        self.schedule = ScheduleService(self)
+        self.timers = TimerService(self)
+        sends = SendProcessor(self)
         self.processors: list[Processor] = [
-            SendProcessor(self),
+            sends,
             SendBackProcessor(self),
             TransactionProcessor(self, self.halves),
             self.pull,
@@ -82,7 +90,12 @@ class Broker:
             self.locks,
             QueryProcessor(self),
             AdminProcessor(self),
+            AdminTopicsProcessor(self),
+            AdminGroupsProcessor(self),
+            ConnectionsProcessor(self),
             ConsumeStatsProcessor(self),
+            StatsDataProcessor(self),
+            RuntimeInfoProcessor(self),
         ]
         handlers = {code: handler for part in self.processors for code, handler in part.handlers().items()}
         self.listener = Listener(self, handlers, self._forget)
@@ -91,8 +104,8 @@ class Broker:
             self.offsets,
             self.heartbeats,
             self.statistics,
-            ScheduleService(self),
-            TimerService(self),
+            self.schedule,
+            self.timers,
             TransactionCheckService(self, self.halves),
             self.listener,
             self.long_polling,

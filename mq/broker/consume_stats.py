@@ -1,25 +1,24 @@
-"""Who produces and consumes what, and how far behind: what the admin tool shows of topics and groups.
+"""How far behind consumers are: what the admin tool shows of topics and groups.
 
-Codes 202 (where a topic's queues begin and end), 208 (how far a group is), 203 and 204 (who is connected), 300 (which
-groups consume a topic). Source: RocketMQ AdminBrokerProcessor.
+Codes 202 (where a topic's queues begin and end), 208 (how far a group is), 317 (all groups), 300 (which groups consume
+a topic). Source: RocketMQ AdminBrokerProcessor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mq import dialect
-from mq.broker.clients import Client
 from mq.errors import ResponseError
 from mq.remoting.bodies import GroupList, TopicConfig
 from mq.remoting.codes import RequestCode, ResponseCode
 from mq.remoting.command import RemotingCommand
 from mq.remoting.connection import Connection, Handler
 from mq.remoting.headers import (
-    GetConsumerConnectionListRequestHeader,
+    GetConsumeStatsInBrokerRequestHeader,
     GetConsumeStatsRequestHeader,
-    GetProducerConnectionListRequestHeader,
     GetTopicStatsInfoRequestHeader,
     TopicRequestHeader,
 )
@@ -35,6 +34,11 @@ class QueueKey(NamedTuple):
     queueId: int
     topic: str
 
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> QueueKey:
+        """From its JSON object. Raises: KeyError, ValueError, TypeError: it is no queue."""
+        return cls(str(fields["brokerName"]), int(fields["queueId"]), str(fields["topic"]))
+
 
 class ConsumeStatsProcessor:
     def __init__(self, broker: Broker) -> None:
@@ -44,8 +48,7 @@ class ConsumeStatsProcessor:
         return {
             RequestCode.GET_TOPIC_STATS_INFO: self._topic_stats,
             RequestCode.GET_CONSUME_STATS: self._consume_stats,
-            RequestCode.GET_CONSUMER_CONNECTION_LIST: self._consumers,
-            RequestCode.GET_PRODUCER_CONNECTION_LIST: self._producers,
+            RequestCode.GET_BROKER_CONSUME_STATS: self._consume_stats_of_all,
             RequestCode.QUERY_TOPIC_CONSUME_BY_WHO: self._groups_of_topic,
         }
 
@@ -88,30 +91,28 @@ class ConsumeStatsProcessor:
             "pullOffset": consumed,
         }
 
-    def _consumers(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
-        name = command.header(GetConsumerConnectionListRequestHeader).consumer_group
-        group = self._broker.consumers.group(name)
-        if group is None:
-            raise ResponseError(ResponseCode.CONSUMER_NOT_ONLINE, f"the consumer group[{name}] not online")
-        return _answer(
-            command,
-            {
-                "connectionSet": _connections(group.clients.values()),
-                "consumeFromWhere": group.consume_from_where,
-                "consumeType": group.consume_type,
-                "messageModel": group.message_model,
-                "subscriptionTable": {
-                    topic: subscription.data.to_dict() for topic, subscription in group.subscriptions.items()
-                },
-            },
-        )
-
-    def _producers(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
-        name = command.header(GetProducerConnectionListRequestHeader).producer_group
-        clients = self._broker.producers.clients(name)
-        if not clients:
-            raise ResponseError(ResponseCode.SYSTEM_ERROR, f"the producer group[{name}] not exist")
-        return _answer(command, {"connectionSet": _connections(clients)})
+    async def _consume_stats_of_all(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
+        """Every group that exists, topic by topic; with `isOrder` only topics that were created as ordered ones."""
+        is_order = command.header(GetConsumeStatsInBrokerRequestHeader).is_order
+        broker = self._broker
+        groups: list[dict[str, list[dict[str, Any]]]] = []
+        behind = 0
+        for group in list(broker.groups.all()):
+            online = broker.consumers.group(group)
+            stats = []
+            for name in broker.offsets.topics_of(group):
+                topic = broker.topics.get(name)
+                if topic is None or (is_order and not topic.order):
+                    continue
+                if online is not None and name not in online.subscriptions:
+                    continue
+                queues = {key: self._progress(group, key) for key in self._queues(topic, topic.write_queue_nums)}
+                stats.append({"consumeTps": broker.statistics.group_rate(name, group), "offsetTable": queues})
+                behind += sum(queue["brokerOffset"] - queue["consumerOffset"] for queue in queues.values())
+            groups.append({group: stats})
+            await asyncio.sleep(0)  # there may be thousands
+        table = {"brokerAddr": broker.address, "consumeStatsList": groups, "totalDiff": behind, "totalInflightDiff": 0}
+        return _answer(command, table)
 
     def _groups_of_topic(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
         topic = command.header(TopicRequestHeader).topic
@@ -122,18 +123,6 @@ class ConsumeStatsProcessor:
     def _queues(self, topic: TopicConfig, count: int) -> list[QueueKey]:
         broker_name = self._broker.config.broker_name
         return [QueueKey(broker_name, queue_id, topic.topic_name) for queue_id in range(count)]
-
-
-def _connections(clients: Iterable[Client]) -> list[dict[str, Any]]:
-    return [
-        {
-            "clientAddr": str(client.connection.remote),
-            "clientId": client.client_id,
-            "language": client.language or "OTHER",
-            "version": client.version,
-        }
-        for client in clients
-    ]
 
 
 def _answer(command: RemotingCommand, body: dict[str, Any]) -> RemotingCommand:

@@ -44,6 +44,14 @@ class ProducerManager:
         for group in self._groups_of.pop(connection, set()):
             self.unregister(group, connection)
 
+    def groups(self) -> list[str]:
+        return list(self._groups)
+
+    def find(self, client_id: str) -> Connection | None:
+        """An open connection of the client with this id, whatever its groups."""
+        clients = (client for table in self._groups.values() for client in table.values())
+        return next((each.connection for each in clients if each.client_id == client_id and _is_open(each)), None)
+
     def clients(self, group: str) -> list[Client]:
         return list(self._groups.get(group, {}).values())
 
@@ -59,3 +67,7 @@ class ProducerManager:
         for group, table in list(self._groups.items()):
             for client in expired(table, now_s):
                 self.unregister(group, client.connection)
+
+
+def _is_open(client: Client) -> bool:
+    return not client.connection.is_closed

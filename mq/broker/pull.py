@@ -15,6 +15,7 @@ Source: RocketMQ PullMessageProcessor, DefaultPullMessageResultHandler; DefaultM
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -125,6 +126,11 @@ class PullProcessor:
                 ResponseCode.INVALID_PARAMETER,
                 f"queueId[{header.queue_id}] is illegal: topic[{header.topic}] has {topic.read_queue_nums} read queues",
             )
+        if broker.groups.is_reading_forbidden(header.consumer_group, header.topic):
+            raise ResponseError(
+                ResponseCode.NO_PERMISSION,
+                f"the consumer group[{header.consumer_group}] is forbidden for topic[{header.topic}]",
+            )
         if header.sys_flag & PullSysFlag.SUBSCRIPTION:
             subscription.require_tag(header.expression_type)
             return _cached_tags(header.subscription)
@@ -164,6 +170,7 @@ class PullProcessor:
         max_bytes = config.max_pull_bytes
         if header.max_msg_bytes and 0 < header.max_msg_bytes < max_bytes:
             max_bytes = header.max_msg_bytes
+        began_s = time.perf_counter()
         result = self._broker.store.get(
             header.topic,
             header.queue_id,
@@ -172,25 +179,36 @@ class PullProcessor:
             max_bytes=max_bytes,
             tag_codes=request.tag_codes,
         )
+        took_ms = (time.perf_counter() - began_s) * 1000
+        if took_ms > self._broker.statistics.slowest_pull_ms:
+            self._broker.statistics.slowest_pull_ms = took_ms
         code, next_offset = _CODES[result.status], result.next_offset
         if result.status in (GetStatus.NO_MESSAGE_IN_QUEUE, GetStatus.NO_QUEUE):
             next_offset = 0
             if header.queue_offset == 0:
                 code = ResponseCode.PULL_NOT_FOUND
-        self._count(header, len(result.records))
-        ext = {
-            "suggestWhichBrokerId": "0",
-            "nextBeginOffset": str(next_offset),
-            "minOffset": str(result.min_offset),
-            "maxOffset": str(result.max_offset),
-        }
-        return request.command.respond(code, None if code == 0 else result.status.name, ext, b"".join(result.records))
+        body = b"".join(result.records)
+        self._count(header, len(result.records), len(body))
+        ext = _offsets(next_offset, result.min_offset, result.max_offset)
+        return request.command.respond(code, None if code == 0 else result.status.name, ext, body)
 
-    def _count(self, header: PullMessageRequestHeader, given: int) -> None:
+    def _count(self, header: PullMessageRequestHeader, given: int, given_bytes: int) -> None:
         statistics = self._broker.statistics
         if given:
             statistics.pulls_found += 1
             statistics.given += given
-            statistics.given_to[header.topic, header.consumer_group] += given
+            given_to = statistics.given_to[header.topic, header.consumer_group]
+            given_to.messages += given
+            given_to.bytes += given_bytes
         else:
             statistics.pulls_missed += 1
+
+
+def _offsets(next_offset: int, min_offset: int, max_offset: int) -> dict[str, str]:
+    """The fields that clients read with every answer."""
+    return {
+        "suggestWhichBrokerId": "0",
+        "nextBeginOffset": str(next_offset),
+        "minOffset": str(min_offset),
+        "maxOffset": str(max_offset),
+    }

@@ -117,6 +117,10 @@ class ScheduleService:
                 pause_s = min(pause_s, max(0.0, (self._due_at_ms(level, entry, now_ms) - now_ms) / 1000))
         return pause_s
 
+    def progress(self) -> dict[int, int]:
+        """Level, from 1, to the queue offset of its first message not delivered."""
+        return dict(self._progress)
+
     def save(self) -> None:
         table = {str(level): queue_offset for level, queue_offset in self._progress.items() if queue_offset > 0}
         json_files.save(self._path, {"offsetTable": table})

@@ -15,6 +15,7 @@ from mq.broker import delay
 from mq.broker.redelivery import stored_again, stored_message
 from mq.broker.system_names import PERM_WRITE, dead_letter_topic, retry_topic
 from mq.errors import InvalidMessage, MQError, ResponseError
+from mq.message import ReceivedMessage
 from mq.message import properties as names
 from mq.message.message import RETRY_PREFIX
 from mq.message.record import RecordFields
@@ -50,21 +51,29 @@ class SendBackProcessor:
         if group.retry_queue_nums <= 0:
             return command.respond()  # the group wants no retries: what fails is gone
         limit = _retry_limit(group, command.version, header.max_reconsume_times)
-        self._broker.store.append(self._next(header, group, limit))
+        message = self._message(header.offset)
+        self._broker.store.append(self._next(message, header, group, limit))
+        self._broker.statistics.sent_back[message.topic, group.group_name] += 1
         self._broker.store.when_durable(partial(_answer, connection, command))
         return None
 
+    def _message(self, commit_log_offset: int) -> ReceivedMessage:
+        try:
+            return stored_message(self._broker.store, commit_log_offset)
+        except InvalidMessage as error:
+            raise ResponseError(
+                ResponseCode.SYSTEM_ERROR, f"look message by offset failed, {commit_log_offset}: {error}"
+            ) from error
+
     def _next(
-        self, header: ConsumerSendMsgBackRequestHeader, group: SubscriptionGroupConfig, limit: int
+        self,
+        message: ReceivedMessage,
+        header: ConsumerSendMsgBackRequestHeader,
+        group: SubscriptionGroupConfig,
+        limit: int,
     ) -> RecordFields:
         """What is stored for a message that came back."""
         broker = self._broker
-        try:
-            message = stored_message(broker.store, header.offset)
-        except InvalidMessage as error:
-            raise ResponseError(
-                ResponseCode.SYSTEM_ERROR, f"look message by offset failed, {header.offset}: {error}"
-            ) from error
         first_time = {names.RETRY_TOPIC: message.topic, names.ORIGIN_MESSAGE_ID: message.offset_message_id}
         properties = first_time | message.properties
         is_dead = message.reconsume_times >= limit or header.delay_level < 0

@@ -6,7 +6,8 @@ Source: RocketMQ SubscriptionGroupManager.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from mq.broker.system_names import SYSTEM_GROUPS, is_system_group
 from mq.errors import InvalidMessage, ResponseError
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 #: More groups than this are refused: each costs memory, a retry topic and an entry in every route.
 MAX_GROUPS: Final = 50_000
+#: A bit of the table of what is forbidden (RocketMQ's `PermName.INDEX_PERM_READ` is its number, 2).
+FORBIDDEN_TO_READ: Final = 1 << 2
+Item = TypeVar("Item")
 
 
 class SubscriptionGroups:
@@ -28,12 +32,15 @@ class SubscriptionGroups:
         self._path = broker.config.store_root.expanduser() / "config" / "subscriptionGroup.json"
         self._groups: dict[str, SubscriptionGroupConfig] = {}
         self.data_version = DataVersion()
+        #: Group -> topic -> the sum of what is forbidden, of which `FORBIDDEN_TO_READ` is all there is.
+        self.forbidden: dict[str, dict[str, int]] = {}
 
     def load(self) -> None:
         stored = json_files.load(self._path, SubscriptionGroupWrapper.from_json)
         self.data_version = stored.data_version
         builtin = {name: SubscriptionGroupConfig(group_name=name) for name in SYSTEM_GROUPS}
         self._groups = builtin | stored.subscription_group_table
+        self.forbidden = stored.forbidden_table
 
     def get(self, group: str) -> SubscriptionGroupConfig | None:
         return self._groups.get(group)
@@ -61,24 +68,53 @@ class SubscriptionGroups:
 
         Raises: ResponseError: 29 for a name that is not allowed, 1 when there are too many groups.
         """
-        existing = self._groups.get(group.group_name)
-        if existing == group:
-            return existing
+        self.put_all([group])
+        return self._groups[group.group_name]
+
+    def put_all(self, groups: Iterable[SubscriptionGroupConfig]) -> None:
+        """Create or replace all of them, or none. Raises: ResponseError: as `put`."""
+        changed = {group.group_name: group for group in groups if self._groups.get(group.group_name) != group}
+        if not changed:
+            return
         try:
-            check_group(group.group_name)
+            for name in changed:
+                check_group(name)
         except InvalidMessage as error:
             raise ResponseError(ResponseCode.INVALID_PARAMETER, str(error)) from error
-        if existing is None and len(self._groups) >= MAX_GROUPS:
-            raise ResponseError(ResponseCode.SYSTEM_ERROR, f"there are {MAX_GROUPS} groups already: delete some first")
-        self._change(self._groups | {group.group_name: group})
-        return group
+        after = self._groups | changed
+        if len(after) > max(MAX_GROUPS, len(self._groups)):
+            raise ResponseError(
+                ResponseCode.SYSTEM_ERROR, f"there would be over {MAX_GROUPS} groups: delete some first"
+            )
+        self._change(after, self.forbidden)
 
     def delete(self, group: str) -> None:
         if group in self._groups:
-            self._change({name: config for name, config in self._groups.items() if name != group})
+            self._change(_without(self._groups, group), _without(self.forbidden, group))
 
-    def _change(self, groups: dict[str, SubscriptionGroupConfig]) -> None:
-        """Take over a changed table, once it is on disk. Raises: OSError: nothing has changed then."""
+    # ---- forbidding single topics to a group
+
+    def is_reading_forbidden(self, group: str, topic: str) -> bool:
+        return bool(self.forbidden) and bool(self.forbidden.get(group, {}).get(topic, 0) & FORBIDDEN_TO_READ)
+
+    def forbid_reading(self, group: str, topic: str, *, is_forbidden: bool) -> None:
+        """Raises: ResponseError: 26, no such group: who forbids something must not do it to a misspelt name."""
+        if group not in self._groups:
+            raise ResponseError(ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST, f"No group in this broker. group: {group}")
+        if self.is_reading_forbidden(group, topic) == is_forbidden:
+            return
+        topics = _without(self.forbidden.get(group, {}), topic)
+        if is_forbidden:
+            topics[topic] = FORBIDDEN_TO_READ
+        others = _without(self.forbidden, group)
+        self._change(self._groups, others | {group: topics} if topics else others)
+
+    def _change(self, groups: dict[str, SubscriptionGroupConfig], forbidden: dict[str, dict[str, int]]) -> None:
+        """Take over changed tables, once they are on disk. Raises: OSError: nothing has changed then."""
         version = self.data_version.next(self._broker.clock.now_ms())
-        json_files.save(self._path, SubscriptionGroupWrapper(version, groups).to_dict())
-        self._groups, self.data_version = groups, version
+        json_files.save(self._path, SubscriptionGroupWrapper(version, groups, forbidden).to_dict())
+        self._groups, self.forbidden, self.data_version = groups, forbidden, version
+
+
+def _without(table: dict[str, Item], name: str) -> dict[str, Item]:
+    return {each: item for each, item in table.items() if each != name}

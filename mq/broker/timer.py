@@ -15,8 +15,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from array import array
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from mq.broker.background import Background
@@ -26,6 +28,7 @@ from mq.errors import CorruptRecord, InvalidMessage, MessageTooLarge
 from mq.message import ReceivedMessage
 from mq.message import properties as names
 from mq.message.record import RecordFields
+from mq.store.timer_checkpoint import TimerCheckpoint
 from mq.store.timer_index import TimerIndex
 from mq.store.timer_log import MAGIC_DEFAULT, MAGIC_DELETE, MAGIC_ROLL, TimerRecord
 from mq.store.timer_wheel import Slot
@@ -43,6 +46,7 @@ ROUND_S: Final = 0.5
 #: The longest pause, so that a clock that jumps is noticed.
 TICK_S: Final = 0.1
 FLUSH_INTERVAL_S: Final = 1.0
+_SLOTS_AT_ONCE: Final = 4096
 
 
 @dataclass(slots=True)
@@ -79,6 +83,9 @@ class TimerService:
         )
         self._background = Background("timers", self.round)
         self._flush_at_s = 0.0
+        #: Held while another thread writes the index to disk: nobody may read it then.
+        self._index_in_use = asyncio.Lock()
+        self.delivered_count = 0
 
     async def start(self) -> None:
         if self._config.timer_wheel_enable:
@@ -120,7 +127,8 @@ class TimerService:
         now_s = asyncio.get_running_loop().time()
         if self._index.is_dirty and now_s >= self._flush_at_s:
             oldest = self._store.min_commit_log_offset
-            await asyncio.to_thread(self._index.flush, self._clock.now_ms(), oldest)
+            async with self._index_in_use:
+                await asyncio.to_thread(self._index.flush, self._clock.now_ms(), oldest)
             self._flush_at_s = now_s + FLUSH_INTERVAL_S
 
     # ---- from the topic onto the wheel
@@ -225,6 +233,7 @@ class TimerService:
                     return
                 appended_bytes += self._append(waiting.position, now_ms)
                 waiting.done += 1
+                self.delivered_count += 1
                 count += 1
 
     def _append(self, position: int, now_ms: int) -> int:
@@ -258,6 +267,50 @@ class TimerService:
         except InvalidMessage as error:
             logger.error("a timer cannot be delivered: %s", error)
             return None
+
+    # ---- how it is doing
+
+    def checkpoint(self) -> TimerCheckpoint:
+        return self._index.checkpoint(self._clock.now_ms())
+
+    def behind_s(self) -> int:
+        """Since when the oldest slot that is due has been waiting, in seconds; 0 when none is."""
+        late_slots = self._index.last_due_slot(self._clock.now_ms()) + 1 - self._index.read_slot
+        return max(0, late_slots * self._config.timer_precision_ms // 1000)
+
+    def unread_count(self) -> int:
+        """Messages of the topic that are not on the wheel yet."""
+        return max(0, self._queue_range()[1] - self._index.queue_offset)
+
+    async def waiting_by_topic_hash(self) -> Counter[int]:
+        """How many timers wait for each topic, by the hash of its name; those taken back are not counted.
+
+        Reads the whole wheel, some 4000 slots or 1000 timers between two turns of the loop.
+        """
+        counts: Counter[int] = Counter()
+        first = self._index.read_slot
+        for start in range(first, first + self._index.wheel.slot_count, _SLOTS_AT_ONCE):
+            last = min(start + _SLOTS_AT_ONCE, first + self._index.wheel.slot_count) - 1
+            async with self._index_in_use:
+                slots = list(self._index.wheel.occupied(start, last))
+            for slot in slots:
+                await self._count_slot(slot, counts)
+            await asyncio.sleep(0)
+        return counts
+
+    async def _count_slot(self, slot: Slot, counts: Counter[int]) -> None:
+        chain = self._index.chain(slot)
+        try:
+            while True:
+                async with self._index_in_use:
+                    some = [record for _, record in islice(chain, 1000)]
+                for record in some:
+                    counts[record.topic_hash] += -1 if record.magic & MAGIC_DELETE else 1
+                if len(some) < 1000:
+                    return
+                await asyncio.sleep(0)
+        except CorruptRecord:
+            return  # the slot was delivered meanwhile and its log file is gone, or the next round reports it
 
     # ---- the topic
 

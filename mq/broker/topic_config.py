@@ -9,6 +9,7 @@ Source: RocketMQ TopicConfigManager.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from mq.broker import system_names
@@ -103,14 +104,22 @@ class Topics:
 
         Raises: ResponseError: 29 for a name, count or permission that is not allowed; 1 when there are too many topics.
         """
-        existing = self._topics.get(topic.topic_name)
-        if existing == topic:
-            return existing
-        self._check(topic)
-        if existing is None and len(self._topics) >= MAX_TOPICS:
-            raise ResponseError(ResponseCode.SYSTEM_ERROR, f"there are {MAX_TOPICS} topics already: delete some first")
-        self._change(self._topics | {topic.topic_name: topic})
-        return topic
+        self.put_all([topic])
+        return self._topics[topic.topic_name]
+
+    def put_all(self, topics: Iterable[TopicConfig]) -> None:
+        """Create or replace all of them, or none. Raises: ResponseError: as `put`."""
+        changed = {topic.topic_name: topic for topic in topics if self._topics.get(topic.topic_name) != topic}
+        if not changed:
+            return
+        for topic in changed.values():
+            self._check(topic)
+        after = self._topics | changed
+        if len(after) > max(MAX_TOPICS, len(self._topics)):
+            raise ResponseError(
+                ResponseCode.SYSTEM_ERROR, f"there would be over {MAX_TOPICS} topics: delete some first"
+            )
+        self._change(after)
 
     def delete(self, topic: str) -> None:
         if topic in self._topics:
@@ -138,7 +147,9 @@ class Topics:
                 topic_filter_type=header.topic_filter_type,
                 topic_sys_flag=header.topic_sys_flag or 0,
                 order=header.order,
-                attributes=_changed_attributes(existing.attributes if existing else {}, header.attributes or ""),
+                attributes=changed_attributes(
+                    existing.attributes if existing else {}, (header.attributes or "").split(",")
+                ),
             )
         )
         # A route query right after the answer must find the topic, so the answer waits for the name servers.
@@ -169,10 +180,13 @@ class Topics:
             self._broker.name_servers.changed()
 
 
-def _changed_attributes(current: dict[str, str], text: str) -> dict[str, str]:
-    """Attributes after a change such as `+message.type=FIFO,-cleanup.policy`."""
+def changed_attributes(current: dict[str, str], changes: Iterable[str]) -> dict[str, str]:
+    """Attributes after changes such as `+message.type=FIFO` and `-cleanup.policy`.
+
+    Raises: ResponseError: 1 for anything else.
+    """
     attributes = dict(current)
-    for word in filter(None, text.split(",")):
+    for word in filter(None, changes):
         name, _, value = word[1:].partition("=")
         if word[0] not in "+-" or name not in _ATTRIBUTES:
             raise ResponseError(ResponseCode.SYSTEM_ERROR, f"{word!r} is no known topic attribute: {_ATTRIBUTES}")
