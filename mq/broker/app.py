@@ -27,6 +27,7 @@ from mq.broker.pull import PullProcessor
 from mq.broker.query import QueryProcessor
 from mq.broker.rebalance_lock import RebalanceLocks
 from mq.broker.registration import NameServers
+from mq.broker.reset_offset import ResetOffsetProcessor
 from mq.broker.runtime_info import RuntimeInfoProcessor
 from mq.broker.schedule import ScheduleService
 from mq.broker.send import SendProcessor
@@ -92,6 +93,7 @@ class Broker:
             AdminProcessor(self),
             AdminTopicsProcessor(self),
             AdminGroupsProcessor(self),
+            ResetOffsetProcessor(self),
             ConnectionsProcessor(self),
             ConsumeStatsProcessor(self),
             StatsDataProcessor(self),

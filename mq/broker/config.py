@@ -98,6 +98,9 @@ class BrokerConfig:
     max_pull_count: Annotated[int, "maxTransferCountOnMessageInMemory"] = 32
     max_pull_bytes: Annotated[int, "maxTransferBytesOnMessageInMemory"] = 262_144
 
+    #: Keep resets of offsets and have pulls follow them; else tell consumers to move (code 220), as before 5.0.
+    server_side_reset: Annotated[bool, "useServerSideResetOffset"] = True
+
     # Delays and timers
     delay_levels: Annotated[str, "messageDelayLevel"] = DELAY_LEVELS
     timer_wheel_enable: Annotated[bool, "timerWheelEnable"] = True
@@ -105,6 +108,9 @@ class BrokerConfig:
     timer_precision_ms: Annotated[int, "timerPrecisionMs"] = 1000
     timer_roll_window_slots: Annotated[int, "timerRollWindowSlot"] = 172_800
     timer_log_file_bytes: Annotated[int, "mappedFileSizeTimerLog"] = 100 << 20
+
+    #: Let producers take timers back by their handles (code 370).
+    recall_enable: Annotated[bool, "recallMessageEnable"] = False
 
     # Transactions
     reject_transactions: Annotated[bool, "rejectTransactionMessage"] = False

@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from mq.broker.background import Background
+from mq.broker.pending_resets import PendingResets
 from mq.errors import ResponseError
 from mq.remoting.codes import RequestCode, ResponseCode
 from mq.remoting.command import RemotingCommand
@@ -41,6 +43,7 @@ class ConsumerOffsets:
         self._broker = broker
         self._path = broker.config.store_root.expanduser() / "config" / "consumerOffset.json"
         self._table: dict[tuple[str, str], dict[int, int]] = {}
+        self.resets = PendingResets()
         self._is_dirty = False
         self._saver = Background("the saving of consumer offsets", self._save_regularly)
         self._in_memory_bytes = int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * _IN_MEMORY_RATIO)
@@ -56,10 +59,27 @@ class ConsumerOffsets:
         queues = self._table.get((topic, group))
         return queues.get(queue_id, -1) if queues else -1
 
+    def queues_of(self, group: str, topic: str) -> dict[int, int]:
+        """What a group has committed in a topic, by queue id."""
+        return dict(self._table.get((topic, group), {}))
+
     def commit(self, group: str, topic: str, queue_id: int, queue_offset: int) -> None:
-        """Remember a commit; the caller has checked that topic, group and queue exist."""
+        """Remember a commit; the caller has checked that topic, group and queue exist.
+
+        What a member commits that has yet to follow a reset is what it consumed before, and is ignored.
+        """
         if queue_offset < 0:  # some clients commit -1 before they know where they are
             return
+        if not self.resets.is_pending(group, topic, queue_id):
+            self._put(group, topic, queue_id, queue_offset)
+
+    def reset(self, group: str, topic: str, targets: Mapping[int, int]) -> None:
+        """Set offsets that the group's members must follow, by queue id."""
+        for queue_id, target in targets.items():
+            self._put(group, topic, queue_id, target)
+            self.resets.put(group, topic, queue_id, target)
+
+    def _put(self, group: str, topic: str, queue_id: int, queue_offset: int) -> None:
         queues = self._table.get((topic, group))
         if queues is None:
             queues = self._table[topic, group] = {}
@@ -74,9 +94,11 @@ class ConsumerOffsets:
         return sorted(group for owned, group in self._table if owned == topic)
 
     def delete_group(self, group: str) -> None:
+        self.resets.forget(group=group)
         self._delete([key for key in self._table if key[1] == group])
 
     def delete_topic(self, topic: str) -> None:
+        self.resets.forget(topic=topic)
         self._delete([key for key in self._table if key[0] == topic])
 
     def to_json(self) -> dict[str, Any]:

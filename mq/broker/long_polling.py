@@ -57,6 +57,12 @@ class LongPolling:
         for request in woken:
             self._release(queue, request)
 
+    def wake(self, group: str, topic: str, queue_id: int) -> None:
+        """Run the pulls of a group again that are held at a queue."""
+        queue = (topic, queue_id)
+        for request in [each for each in self._held.get(queue, ()) if each.header.consumer_group == group]:
+            self._release(queue, request)
+
     def _release(self, queue: tuple[str, int], request: PullRequest) -> None:
         waiting = self._held[queue]
         waiting.pop(request).cancel()

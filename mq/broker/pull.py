@@ -7,6 +7,7 @@
 | offset is the queue's end                   | 19   | the same; held if asked  |
 | no messages in the queue, offset 0          | 19   | 0; held if asked         |
 | beyond the end, before the start, not 0     | 21   | the end, the start, 0    |
+| the group's offset was reset                | 21   | where it was reset to    |
 
 A held pull runs once more, without being held again, when a message arrives or its time is up.
 Source: RocketMQ PullMessageProcessor, DefaultPullMessageResultHandler; DefaultMessageStore.getMessage.
@@ -165,6 +166,11 @@ class PullProcessor:
 
     def _read(self, request: PullRequest) -> RemotingCommand:
         config, header = self._broker.config, request.header
+        target = self._broker.offsets.resets.target_for(
+            request.connection, header.consumer_group, header.topic, header.queue_id, header.queue_offset
+        )
+        if target is not None:
+            return self._moved(request, target)
         # Go's pull consumer asks for 0 messages and expects one.
         max_count = min(max(header.max_msg_nums, 1), config.max_pull_count)
         max_bytes = config.max_pull_bytes
@@ -191,6 +197,14 @@ class PullProcessor:
         self._count(header, len(result.records), len(body))
         ext = _offsets(next_offset, result.min_offset, result.max_offset)
         return request.command.respond(code, None if code == 0 else result.status.name, ext, body)
+
+    def _moved(self, request: PullRequest, target: int) -> RemotingCommand:
+        """The answer that sends a consumer elsewhere, because its offset was reset."""
+        store, header = self._broker.store, request.header
+        ext = _offsets(
+            target, store.min_offset(header.topic, header.queue_id), store.max_offset(header.topic, header.queue_id)
+        )
+        return request.command.respond(ResponseCode.PULL_OFFSET_MOVED, "OFFSET_RESET", ext)
 
     def _count(self, header: PullMessageRequestHeader, given: int, given_bytes: int) -> None:
         statistics = self._broker.statistics

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +175,10 @@ def messages(response: RemotingCommand) -> list[ReceivedMessage]:
 
 def bodies(response: RemotingCommand) -> list[bytes]:
     return [message.body for message in messages(response)]
+
+
+async def until(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
+    """Return when something has come true. Raises: TimeoutError."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - what is waited for knows nothing of events
+            await asyncio.sleep(0.001)
