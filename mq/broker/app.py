@@ -13,6 +13,7 @@ from typing import Protocol
 from mq.broker.admin import AdminProcessor
 from mq.broker.admin_groups import AdminGroupsProcessor
 from mq.broker.admin_topics import AdminTopicsProcessor
+from mq.broker.client_relay import ClientRelayProcessor
 from mq.broker.config import BrokerConfig
 from mq.broker.connections import ConnectionsProcessor
 from mq.broker.consume_stats import ConsumeStatsProcessor
@@ -94,6 +95,7 @@ class Broker:
             AdminTopicsProcessor(self),
             AdminGroupsProcessor(self),
             ResetOffsetProcessor(self),
+            ClientRelayProcessor(self),
             ConnectionsProcessor(self),
             ConsumeStatsProcessor(self),
             StatsDataProcessor(self),

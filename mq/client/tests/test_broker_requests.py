@@ -1,6 +1,7 @@
 """What operators' tools ask a consumer by way of its broker: here it is the bundled broker itself that asks."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from mq.client.tests.conftest import FAST, Cluster, Inbox, QueueWatch
 from mq.client.tests.test_push_consumer import committed, send_all
 from mq.errors import RemoteProtocolError
 from mq.message import Host, Message, MessageQueue, ReceivedMessage, record
+from mq.remoting.client import RemotingClient
 from mq.remoting.codes import RequestCode
 from mq.remoting.command import RemotingCommand
 
@@ -137,6 +139,53 @@ class TestConsumeDirectly:
         assert [(message.body, message.tag, message.broker_name) for message in got] == [
             (b"by hand", "A", cluster.broker_name)
         ]
+
+
+class TestByWayOfTheBroker:
+    """As a tool asks: it knows the broker only."""
+
+    async def tell(self, cluster: Cluster, code: RequestCode, header: dict[str, str]) -> RemotingCommand:
+        if cluster.bundled is None:
+            pytest.skip("speaks for the bundled broker")
+        tool = RemotingClient()
+        try:
+            address = cluster.bundled.broker_address
+            return await tool.invoke(address, RemotingCommand.request(code, header), timeout_s=10)
+        finally:
+            await tool.close()
+
+    async def test_a_reset_is_followed_at_once_though_the_pull_is_held(self, cluster: Cluster) -> None:
+        topic, group = await cluster.topic(queue_count=1), cluster.name("group")
+        inbox = Inbox()
+        patient = replace(FAST, pull_suspend_s=60.0, pull_timeout_s=70.0)
+        consumer = PushConsumer(group, namesrv=cluster.namesrv, handler=inbox, settings=patient)
+        consumer.subscribe(topic)
+        async with consumer:
+            await send_all(cluster, *(Message(topic, b"%d" % number) for number in range(3)))
+            await inbox.wait_for(3)
+            header = {"topic": topic, "group": group, "timestamp": "0", "isForce": "true"}
+            assert (await self.tell(cluster, RequestCode.INVOKE_BROKER_TO_RESET_OFFSET, header)).code == 0
+            await inbox.wait_for(6)
+
+        assert inbox.bodies == [b"0", b"1", b"2"] * 2
+        assert await committed(cluster, group, topic) == 3
+
+    async def test_a_consumer_tells_how_it_is_doing_and_where_it_is(self, cluster: Cluster) -> None:
+        topic, group = await cluster.topic(queue_count=1), cluster.name("group")
+        inbox = Inbox()
+        async with consumer_of(cluster, topic, group, inbox) as consumer:
+            await send_all(cluster, Message(topic, b"x", tag="A"))
+            await inbox.wait_for(1)
+            client_id = consumer.client.client_id
+            info = await self.tell(
+                cluster, RequestCode.GET_CONSUMER_RUNNING_INFO, {"consumerGroup": group, "clientId": client_id}
+            )
+            where = await self.tell(
+                cluster, RequestCode.INVOKE_BROKER_TO_GET_CONSUMER_STATUS, {"topic": topic, "group": group}
+            )
+
+        assert dialect.loads(info.body)["properties"]["PROP_CONSUMEORDERLY"] == "false"
+        assert list(dialect.loads(where.body)["consumerTable"][client_id].values()) == [1]
 
 
 class TestGroupChange:
