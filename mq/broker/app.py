@@ -27,7 +27,9 @@ from mq.broker.producer_manager import ProducerManager
 from mq.broker.pull import PullProcessor
 from mq.broker.query import QueryProcessor
 from mq.broker.rebalance_lock import RebalanceLocks
+from mq.broker.recall import RecallProcessor
 from mq.broker.registration import NameServers
+from mq.broker.reply import ReplyProcessor
 from mq.broker.reset_offset import ResetOffsetProcessor
 from mq.broker.runtime_info import RuntimeInfoProcessor
 from mq.broker.schedule import ScheduleService
@@ -82,6 +84,8 @@ class Broker:
         sends = SendProcessor(self)
         self.processors: list[Processor] = [
             sends,
+            ReplyProcessor(self, sends),
+            RecallProcessor(self),
             SendBackProcessor(self),
             TransactionProcessor(self, self.halves),
             self.pull,

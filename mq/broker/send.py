@@ -10,11 +10,12 @@ Source: RocketMQ SendMessageProcessor, AbstractSendMessageProcessor.msgCheck.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mq.broker import delay, send_back, transaction
+from mq.broker import delay, recall, send_back, transaction
 from mq.broker.send_response import SendResponses
 from mq.broker.system_names import NOT_FOR_CLIENTS
 from mq.errors import InvalidMessage, MQError, ResponseError
@@ -86,7 +87,7 @@ class SendProcessor:
             dead_letters = send_back.dead_letter_topic_of(self._broker, header, command.version)
             if dead_letters is not None:
                 topic, queue_id, is_dead_letter = dead_letters, 0, True
-        text, unique_id = self._stored_properties(header.properties or "")
+        text, unique_id = self.stored_properties(header.properties or "")
         fields = RecordFields(
             topic.topic_name,
             queue_id,
@@ -98,18 +99,33 @@ class SendProcessor:
             connection.remote,
             header.reconsume_times or 0,
         )
+        recall_handle = None
         if _HALF in text or _DELAY in text or _TIMER in text or _POP in text or _TRANSIENT in text:
             fields = fields if is_dead_letter else self._prepare(fields)
+            recall_handle = self._recall_handle(fields)
         if not self._is_seal_scheduled:
             # Before the append, so that it runs before the commit which that append schedules.
             self._is_seal_scheduled = True
             asyncio.get_running_loop().call_soon(self._seal)
         result = self._store.append(fields)
-        if is_new_topic:
-            return self._answer_when_known(command, queue_id, [result], unique_id)
+        if is_new_topic or recall_handle is not None:
+            return self.answer(
+                command, queue_id, [result], unique_id, is_new_topic=is_new_topic, recall_handle=recall_handle
+            )
         if not command.is_oneway:
             self._waiting.append((connection, command, queue_id, result, unique_id))
         return None
+
+    def target(self, header: SendMessageRequestHeader) -> tuple[TopicConfig, int, bool]:
+        """The topic and queue id a send is for, and whether it is the topic's first.
+
+        Raises: ResponseError: 16, 17, 29; see `_new_topic` and `_queue_id`.
+        """
+        topic = self._topics.get(header.topic)
+        is_new_topic = topic is None
+        if topic is None or header.topic in NOT_FOR_CLIENTS:
+            topic = self._new_topic(header)
+        return topic, self._queue_id(header, topic), is_new_topic
 
     def _queue_id(self, header: SendMessageRequestHeader, topic: TopicConfig) -> int:
         """Raises: ResponseError: 29, no such queue."""
@@ -129,7 +145,7 @@ class SendProcessor:
             raise ResponseError(ResponseCode.NO_PERMISSION, f"Sending message to topic[{header.topic}] is forbidden.")
         return self._topics.create_for_send(header.topic, header.default_topic, header.default_topic_queue_nums)
 
-    def _stored_properties(self, text: str) -> tuple[str, str]:
+    def stored_properties(self, text: str) -> tuple[str, str]:
         """The properties text as it is stored, and the message's unique id; one is made where there is none."""
         if text and text[-1] != "\x02":
             text += "\x02"
@@ -163,16 +179,24 @@ class SendProcessor:
             return transaction.to_half(fields, properties)
         return delay.redirect(fields, properties, now_ms=self._broker.clock.now_ms(), config=self._broker.config)
 
+    def _recall_handle(self, fields: RecordFields) -> str | None:
+        if fields.topic != delay.TIMER_TOPIC:
+            return None
+        return recall.handle_of(fields, names.decode(fields.properties_text), self._broker.config.broker_name)
+
     # ---- answers, for all messages of a turn together
 
     def _seal(self) -> None:
         """Everything received in this turn is appended: have it answered once it is on disk."""
         self._is_seal_scheduled = False
         waiting, self._waiting = self._waiting, []
-        self._store.when_durable(partial(self._answer, waiting))
+        self._store.when_durable(partial(self._answer, waiting, time.perf_counter()))
 
-    def _answer(self, waiting: list[Waiting], error: MQError | None) -> None:
+    def _answer(self, waiting: list[Waiting], began_s: float, error: MQError | None) -> None:
+        statistics = self._broker.statistics
+        statistics.send_times.took_ms.append((time.perf_counter() - began_s) * 1000)
         if error is not None:
+            statistics.refused += len(waiting)
             for connection, command, _, _, _ in waiting:
                 connection.send(_not_stored(command, error))
             return
@@ -186,16 +210,32 @@ class SendProcessor:
                 form(command.opaque, queue_id, result.queue_offset, result.commit_log_offset, unique_id)
             )
 
-    async def _answer_when_known(
-        self, command: RemotingCommand, queue_id: int, results: list[AppendResult], unique_id: str | None
+    async def answer(
+        self,
+        command: RemotingCommand,
+        queue_id: int,
+        results: list[AppendResult],
+        unique_id: str | None,
+        *,
+        is_new_topic: bool = False,
+        recall_handle: str | None = None,
     ) -> RemotingCommand:
-        """The answer to a topic's first message: its sender may look for the topic's route right away."""
-        await self._broker.name_servers.register_now()
+        """The answer once the messages are on disk.
+
+        To a topic's first message it also waits for the name servers: its sender may look for the route right away.
+        """
+        if is_new_topic:
+            await self._broker.name_servers.register_now()
         await self._store.durable()
-        return self._general_response(command, queue_id, results, unique_id)
+        return self._general_response(command, queue_id, results, unique_id, recall_handle)
 
     def _general_response(
-        self, command: RemotingCommand, queue_id: int, results: list[AppendResult], unique_id: str | None
+        self,
+        command: RemotingCommand,
+        queue_id: int,
+        results: list[AppendResult],
+        unique_id: str | None,
+        recall_handle: str | None = None,
     ) -> RemotingCommand:
         host, config = self._broker.store_host, self._broker.config
         header = SendMessageResponseHeader(
@@ -203,6 +243,7 @@ class SendProcessor:
             queue_id=queue_id,
             queue_offset=results[0].queue_offset,
             transaction_id=unique_id,
+            recall_handle=recall_handle,
             msg_region=config.region_id,
             trace_on=config.trace_on,
         )
@@ -216,11 +257,7 @@ class SendProcessor:
         Raises: InvalidMessage: no messages, or one that cannot be in a batch.
         """
         header = command.header(SendMessageRequestHeaderV2)
-        topic = self._topics.get(header.topic)
-        is_new_topic = topic is None
-        if topic is None or header.topic in NOT_FOR_CLIENTS:
-            topic = self._new_topic(header)
-        queue_id = self._queue_id(header, topic)
+        topic, queue_id, is_new_topic = self.target(header)
         if topic.topic_name.startswith(RETRY_PREFIX):
             raise InvalidMessage("batch request does not support retry group " + topic.topic_name)
         limit = self._broker.config.max_message_bytes
@@ -234,7 +271,7 @@ class SendProcessor:
             raise InvalidMessage("a batch without messages")
         results = self._store.append_batch(fields)
         if is_new_topic:
-            return self._answer_when_known(command, queue_id, results, None)
+            return self.answer(command, queue_id, results, None, is_new_topic=True)
         if not command.is_oneway:
             self._store.when_durable(partial(self._answer_batch, connection, command, queue_id, results))
         return None
@@ -247,7 +284,7 @@ class SendProcessor:
         queue_id: int,
         connection: Connection,
     ) -> RecordFields:
-        text, _ = self._stored_properties(entry.properties_text.decode(errors="replace"))
+        text, _ = self.stored_properties(entry.properties_text.decode(errors="replace"))
         if _DELAY in text or _TIMER in text or _HALF in text:
             asked = names.decode(text.encode())
             if (
