@@ -13,12 +13,14 @@ from typing import Protocol
 from mq.broker.admin import AdminProcessor
 from mq.broker.admin_groups import AdminGroupsProcessor
 from mq.broker.admin_topics import AdminTopicsProcessor
+from mq.broker.cleaning import CleaningProcessor
 from mq.broker.client_relay import ClientRelayProcessor
 from mq.broker.config import BrokerConfig
 from mq.broker.connections import ConnectionsProcessor
 from mq.broker.consume_stats import ConsumeStatsProcessor
 from mq.broker.consumer_manager import ConsumerManager
 from mq.broker.consumer_offset import ConsumerOffsets
+from mq.broker.group_offsets import GroupOffsetsProcessor
 from mq.broker.half_messages import HalfMessages
 from mq.broker.heartbeat import HeartbeatProcessor
 from mq.broker.listener import Listener
@@ -26,9 +28,11 @@ from mq.broker.long_polling import LongPolling
 from mq.broker.producer_manager import ProducerManager
 from mq.broker.pull import PullProcessor
 from mq.broker.query import QueryProcessor
+from mq.broker.queue_view import QueueViewProcessor
 from mq.broker.rebalance_lock import RebalanceLocks
 from mq.broker.recall import RecallProcessor
 from mq.broker.registration import NameServers
+from mq.broker.replication_data import ReplicationDataProcessor
 from mq.broker.reply import ReplyProcessor
 from mq.broker.reset_offset import ResetOffsetProcessor
 from mq.broker.runtime_info import RuntimeInfoProcessor
@@ -42,8 +46,10 @@ from mq.broker.timer import TimerService
 from mq.broker.topic_config import Topics
 from mq.broker.transaction import TransactionProcessor
 from mq.broker.transaction_check import TransactionCheckService
+from mq.broker.transaction_resume import TransactionResumeProcessor
 from mq.clock import Clock
 from mq.message import Host
+from mq.remoting import not_here
 from mq.remoting.connection import Connection, Handler
 from mq.store.store import MessageStore
 
@@ -88,6 +94,7 @@ class Broker:
             RecallProcessor(self),
             SendBackProcessor(self),
             TransactionProcessor(self, self.halves),
+            TransactionResumeProcessor(self),
             self.pull,
             self.topics,
             self.offsets,
@@ -95,17 +102,23 @@ class Broker:
             self.consumers,
             self.locks,
             QueryProcessor(self),
+            QueueViewProcessor(self),
             AdminProcessor(self),
             AdminTopicsProcessor(self),
             AdminGroupsProcessor(self),
+            GroupOffsetsProcessor(self),
             ResetOffsetProcessor(self),
             ClientRelayProcessor(self),
             ConnectionsProcessor(self),
             ConsumeStatsProcessor(self),
             StatsDataProcessor(self),
             RuntimeInfoProcessor(self),
+            CleaningProcessor(self),
+            ReplicationDataProcessor(self),
         ]
-        handlers = {code: handler for part in self.processors for code, handler in part.handlers().items()}
+        handlers = not_here.handlers()
+        for part in self.processors:
+            handlers |= part.handlers()
         self.listener = Listener(self, handlers, self._forget)
         #: Started in this order and stopped in the reverse: clients come when all is ready, announcements last.
         self.services: list[Service] = [
