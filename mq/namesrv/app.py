@@ -16,28 +16,23 @@ from mq.message import Host
 from mq.namesrv import registration
 from mq.namesrv.config import NameServerConfig
 from mq.namesrv.kv_config import ORDER_TOPIC_CONFIG, KVConfig
+from mq.namesrv.kv_requests import KVConfigProcessor
 from mq.namesrv.route_info import RouteInfo
+from mq.namesrv.topic_requests import TopicsProcessor
+from mq.remoting import not_here
 from mq.remoting.bodies import (
     BrokerMemberGroup,
     DataVersion,
     GetBrokerMemberGroupResponseBody,
     KVTable,
-    TopicList,
 )
 from mq.remoting.codes import RequestCode, ResponseCode
 from mq.remoting.command import RemotingCommand
 from mq.remoting.connection import Connection, Handler
 from mq.remoting.headers import (
     BrokerHeartbeatRequestHeader,
-    BrokerNameRequestHeader,
-    DeleteTopicFromNamesrvRequestHeader,
     GetBrokerMemberGroupRequestHeader,
-    GetKVConfigResponseHeader,
-    GetKVListByNamespaceRequestHeader,
     GetRouteInfoRequestHeader,
-    GetTopicsByClusterRequestHeader,
-    KVConfigRequestHeader,
-    PutKVConfigRequestHeader,
     QueryDataVersionRequestHeader,
     RegisterBrokerRequestHeader,
     RegisterBrokerResponseHeader,
@@ -56,7 +51,9 @@ class NameServer:
         self.config = config or NameServerConfig()
         self.routes = RouteInfo()
         self.kv_config = KVConfig(self.config.kv_config_path.expanduser())
-        self.server = RemotingServer(self._handlers(), on_close=self.routes.connection_closed)
+        self.server = RemotingServer(
+            {**not_here.handlers(), **self._handlers()}, on_close=self.routes.connection_closed
+        )
         self.address = Host(self.config.bind_address, self.config.listen_port)
         self._scan: asyncio.TimerHandle | None = None
 
@@ -85,10 +82,8 @@ class NameServer:
 
     def _handlers(self) -> dict[int, Handler]:
         return {
-            RequestCode.PUT_KV_CONFIG: self._put_kv,
-            RequestCode.GET_KV_CONFIG: self._get_kv,
-            RequestCode.DELETE_KV_CONFIG: self._delete_kv,
-            RequestCode.GET_KVLIST_BY_NAMESPACE: self._list_kv,
+            **KVConfigProcessor(self.kv_config).handlers(),
+            **TopicsProcessor(self.routes).handlers(),
             RequestCode.REGISTER_BROKER: self._register,
             RequestCode.UNREGISTER_BROKER: self._unregister,
             RequestCode.BROKER_HEARTBEAT: self._heartbeat,
@@ -96,12 +91,7 @@ class NameServer:
             RequestCode.GET_ROUTEINFO_BY_TOPIC: self._route,
             RequestCode.GET_BROKER_CLUSTER_INFO: self._cluster_info,
             RequestCode.GET_BROKER_MEMBER_GROUP: self._member_group,
-            RequestCode.GET_ALL_TOPIC_LIST_FROM_NAMESERVER: self._topics,
-            RequestCode.GET_TOPICS_BY_CLUSTER: self._topics_of_cluster,
-            RequestCode.GET_SYSTEM_TOPIC_LIST_FROM_NS: self._system_topics,
-            RequestCode.DELETE_TOPIC_IN_NAMESRV: self._delete_topic,
-            RequestCode.WIPE_WRITE_PERM_OF_BROKER: self._wipe_write_perm,
-            RequestCode.ADD_WRITE_PERM_OF_BROKER: self._add_write_perm,
+            RequestCode.GET_NAMESRV_CONFIG: self._settings,
         }
 
     # Brokers
@@ -148,7 +138,7 @@ class NameServer:
 
     def _route(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
         header = command.header(GetRouteInfoRequestHeader)
-        route = self.routes.route(header.topic)
+        route = self.routes.route(header.topic) or self.routes.coming_retry_route(header.topic)
         if route is None:
             raise ResponseError(
                 ResponseCode.TOPIC_NOT_EXIST, f"No topic route info in name server for the topic: {header.topic}"
@@ -169,59 +159,5 @@ class NameServer:
             group.broker_addrs = broker.broker_addrs
         return command.respond(body=GetBrokerMemberGroupResponseBody(group).to_json())
 
-    # Topics
-
-    def _topics(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
-        return command.respond(body=TopicList(sorted(self.routes.topics)).to_json())
-
-    def _topics_of_cluster(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
-        cluster = command.header(GetTopicsByClusterRequestHeader).cluster
-        return command.respond(body=TopicList(sorted(self.routes.topics_of_cluster(cluster))).to_json())
-
-    def _system_topics(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
-        """The topics named like clusters and brokers, and any broker's address to ask for the others."""
-        names = sorted(self.routes.clusters) + sorted(self.routes.brokers)
-        address = next((key.address for key in self.routes.live), None)
-        return command.respond(body=TopicList(names, address).to_json())
-
-    def _delete_topic(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
-        header = command.header(DeleteTopicFromNamesrvRequestHeader)
-        self.routes.delete_topic(header.topic, header.cluster_name)
-        return command.respond()
-
-    def _wipe_write_perm(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
-        count = self.routes.wipe_write_perm(command.header(BrokerNameRequestHeader).broker_name)
-        return command.respond(ext={"wipeTopicCount": str(count)})
-
-    def _add_write_perm(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
-        count = self.routes.add_write_perm(command.header(BrokerNameRequestHeader).broker_name)
-        return command.respond(ext={"addTopicCount": str(count)})
-
-    # Notes
-
-    def _put_kv(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
-        header = command.header(PutKVConfigRequestHeader)
-        self.kv_config.put(header.namespace, header.key, header.value)
-        return command.respond()
-
-    def _get_kv(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
-        header = command.header(KVConfigRequestHeader)
-        value = self.kv_config.get(header.namespace, header.key)
-        if value is None:
-            raise ResponseError(
-                ResponseCode.QUERY_NOT_FOUND,
-                f"No config item, Namespace: {header.namespace} Key: {header.key}",
-            )
-        return command.respond(ext=GetKVConfigResponseHeader(value))
-
-    def _delete_kv(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
-        header = command.header(KVConfigRequestHeader)
-        self.kv_config.delete(header.namespace, header.key)
-        return command.respond()
-
-    def _list_kv(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
-        namespace = command.header(GetKVListByNamespaceRequestHeader).namespace
-        entries = self.kv_config.namespace(namespace)
-        if entries is None:
-            raise ResponseError(ResponseCode.QUERY_NOT_FOUND, f"No config item, Namespace: {namespace}")
-        return command.respond(body=KVTable(entries).to_json())
+    def _settings(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
+        return command.respond(body="".join(f"{key}={value}\n" for key, value in self.config.by_key().items()).encode())

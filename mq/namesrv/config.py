@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args, get_type_hints
 
 from mq.properties_file import ConfigError
 
@@ -24,3 +25,12 @@ class NameServerConfig:
         """Raises: ConfigError."""
         if not 0 <= self.listen_port <= 65_535:
             raise ConfigError(f"listenPort={self.listen_port} of the name server is no port: 0 to 65535")
+
+    def by_key(self) -> dict[str, str]:
+        """The settings under RocketMQ's keys, as its properties files spell them."""
+        hints = get_type_hints(NameServerConfig, include_extras=True)
+        table = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            table[get_args(hints[field.name])[1]] = str(value).lower() if isinstance(value, bool) else str(value)
+        return table

@@ -12,10 +12,11 @@ argument, in seconds on a clock that never goes back. Source: RocketMQ RouteInfo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
+from mq.message.message import RETRY_PREFIX
 from mq.remoting.bodies import (
     BrokerData,
     ClusterInfo,
@@ -30,6 +31,9 @@ MASTER_ID: Final = 0
 DEFAULT_TIMEOUT_S: Final = 120.0
 PERM_READ: Final = 4
 PERM_WRITE: Final = 2
+#: Bits of a topic's flags. Source: TopicSysFlag.java.
+IS_UNIT: Final = 1
+HAS_UNIT_SUBSCRIPTION: Final = 2
 
 
 class Peer(Protocol):
@@ -192,12 +196,32 @@ class RouteInfo:
                 brokers[position], queues[position] = _with_acting_master(broker, queues[position])
         return TopicRouteData(brokers, queues)
 
+    def coming_retry_route(self, topic: str) -> TopicRouteData | None:
+        """The route that an unknown retry topic will have once its group's first heartbeat has come to the brokers.
+
+        A consumer asks for this route just before that heartbeat, and again only 30 s later: without an answer its
+        group's first retries, due after 10 s, would come after 20 to 50 s.
+        """
+        if not topic.startswith(RETRY_PREFIX):
+            return None
+        brokers = [data for _, data in sorted(self.brokers.items()) if MASTER_ID in data.broker_addrs]
+        queues = [QueueData(data.broker_name, 1, 1, PERM_READ | PERM_WRITE) for data in brokers]
+        return TopicRouteData(brokers, queues) if brokers else None
+
     def cluster_info(self) -> ClusterInfo:
         return ClusterInfo(self.brokers, {cluster: sorted(names) for cluster, names in self.clusters.items()})
 
     def topics_of_cluster(self, cluster: str) -> list[str]:
         names = self.clusters.get(cluster, set())
         return [topic for topic, queues in self.topics.items() if not names.isdisjoint(queues)]
+
+    def topics_with_flags(self, mask: int, flags: int) -> list[str]:
+        """Topics whose flags, as any broker tells them, are `flags` within `mask`."""
+        return [
+            topic
+            for topic, queues in self.topics.items()
+            if any(data.topic_sys_flag & mask == flags for data in queues.values())
+        ]
 
     def data_version(self, cluster: str, address: str) -> DataVersion | None:
         broker = self.live.get(BrokerKey(cluster, address))
@@ -224,6 +248,12 @@ class RouteInfo:
         for name in list(self.topics.get(topic, {})):
             if not cluster or name in self.clusters.get(cluster, set()):
                 self._drop_queues(topic, name)
+
+    def add_queues(self, topic: str, queues: Iterable[QueueData]) -> None:
+        """Note a topic of brokers that are registered."""
+        for data in queues:
+            if data.broker_name in self.brokers:
+                self.topics.setdefault(topic, {})[data.broker_name] = data
 
     def _set_perm(self, broker_name: str, change: Callable[[int], int]) -> int:
         touched = [queues[broker_name] for queues in self.topics.values() if broker_name in queues]

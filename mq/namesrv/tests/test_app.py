@@ -21,6 +21,7 @@ from mq.remoting.bodies import (
     DataVersion,
     GetBrokerMemberGroupResponseBody,
     KVTable,
+    QueueData,
     RegisterBrokerBody,
     TopicConfig,
     TopicConfigSerializeWrapper,
@@ -54,7 +55,7 @@ class Peer:
         self.client = RemotingClient()
 
     async def ask(
-        self, code: RequestCode, fields: dict[str, str] | None = None, body: bytes = b"", version: int = 479
+        self, code: int, fields: dict[str, str] | None = None, body: bytes = b"", version: int = 479
     ) -> RemotingCommand:
         command = RemotingCommand.request(code, fields, body)
         command.version = version
@@ -284,6 +285,42 @@ class TestAdministration:
 
         assert (await broker.route("orders")).code == ResponseCode.TOPIC_NOT_EXIST
         assert (await broker.route("payments")).code == 0
+
+    async def test_a_single_topic_is_registered_for_brokers_that_are_there(self, broker):
+        await broker.register()
+        queues = [QueueData("broker-a", 4, 4, 6), QueueData("nobody", 4, 4, 6)]
+
+        await broker.ask(
+            RequestCode.REGISTER_TOPIC_IN_NAMESRV, {"topic": "new"}, TopicRouteData(queue_datas=queues).to_json()
+        )
+
+        route = TopicRouteData.from_json((await broker.route("new")).body)
+        assert [data.broker_name for data in route.queue_datas] == ["broker-a"]
+
+    async def test_unit_topics_are_listed_by_their_flags(self, broker):
+        flags = {"plain": 0, "unit": 1, "subscribed": 2, "both": 3}
+        topics = {name: TopicConfig(name, 8, 8, topic_sys_flag=flag) for name, flag in flags.items()}
+        await broker.register(body=RegisterBrokerBody(TopicConfigSerializeWrapper(VERSION, topics)).to_json())
+
+        async def names(code: RequestCode) -> list[str]:
+            return TopicList.from_json((await broker.ask(code)).body).topic_list
+
+        assert await names(RequestCode.GET_UNIT_TOPIC_LIST) == ["both", "unit"]
+        assert await names(RequestCode.GET_HAS_UNIT_SUB_TOPIC_LIST) == ["both", "subscribed"]
+        assert await names(RequestCode.GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST) == ["subscribed"]
+
+    async def test_settings_are_shown_under_rocketmqs_keys(self, broker):
+        lines = (await broker.ask(RequestCode.GET_NAMESRV_CONFIG)).body.decode().splitlines()
+
+        settings = dict(line.split("=", 1) for line in lines)
+        assert (settings["listenPort"], settings["orderMessageEnable"]) == ("0", "false")
+        assert settings["kvConfigPath"].endswith("kvConfig.json")
+
+    async def test_what_is_not_here_is_refused_with_a_reason(self, broker):
+        response = await broker.ask(1002)
+
+        assert response.code == ResponseCode.REQUEST_CODE_NOT_SUPPORTED
+        assert "controller" in response.remark
 
 
 class TestNotes:
