@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
@@ -40,5 +41,4 @@ class Listener:
         """Answer what was sent, then close every connection."""
         with contextlib.suppress(StoreNotWritable):
             await self._broker.store.durable()
-        await self.vip_server.stop()
-        await self.server.stop()
+        await asyncio.gather(self.vip_server.stop(), self.server.stop())

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _REQUEST_TIMEOUT_S: Final = 2.0
+#: A stop waits no longer for a name server that hangs: it forgets us with our connection anyway.
+_FAREWELL_TIMEOUT_S: Final = 0.5
 _RETRY_S: Final = 1.0
 #: RocketMQ allows 10 to 60 s between registrations.
 _INTERVAL_S: Final = (10.0, 60.0)
@@ -112,12 +114,13 @@ class NameServers:
             broker_id=config.broker_id,
         )
         try:
-            await self._call(address, RemotingCommand.request(RequestCode.UNREGISTER_BROKER, header))
+            request = RemotingCommand.request(RequestCode.UNREGISTER_BROKER, header)
+            await self._call(address, request, _FAREWELL_TIMEOUT_S)
         except MQError as error:
             logger.info("name server %s did not hear that we stop: %s", address, error)
 
-    async def _call(self, address: str, command: RemotingCommand) -> None:
-        response = await self._client.invoke(address, command, timeout_s=_REQUEST_TIMEOUT_S)
+    async def _call(self, address: str, command: RemotingCommand, timeout_s: float = _REQUEST_TIMEOUT_S) -> None:
+        response = await self._client.invoke(address, command, timeout_s=timeout_s)
         if response.code != 0:
             raise ResponseError(response.code, response.remark)
         connection = await self._client.connection(address)
