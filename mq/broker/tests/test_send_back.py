@@ -127,6 +127,27 @@ class TestGivingBack:
         assert (await wire.message(RETRY)).properties["TRAN_MSG"] == "true"
 
 
+class TestAPoisonMessage:
+    async def test_is_retried_sixteen_times_ever_later_and_then_dead(self, wire: ConsumerWire):
+        await wire.send("order-events", b"poison")
+        waited_ms = []
+        message = await wire.message()
+        for number in range(16):
+            await wire.give_back(message)
+            level = 3 + number
+            waited_ms.append(wire.broker.config.delay_levels_ms[level - 1])
+            assert len(wire.scheduled(level)) == 1
+            wire.clock.advance(waited_ms[-1])
+            wire.broker.schedule._background.wake()
+            message = await wire.message(RETRY, number)
+        await wire.give_back(message)
+
+        seconds = [ms // 1000 for ms in waited_ms]
+        assert seconds == [10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1200, 1800, 3600, 7200]
+        assert bodies(await wire.pull(DEAD)) == [b"poison"]
+        assert wire.count(RETRY) == 16
+
+
 class TestDeadLetters:
     async def test_take_what_was_retried_often_enough(self, wire: ConsumerWire):
         await wire.send("order-events", b"poison", reconsume_times=2)
