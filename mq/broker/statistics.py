@@ -24,6 +24,8 @@ SAMPLE_INTERVAL_S: Final = 10.0
 WINDOWS_S: Final = (10, 60, 600)
 #: Window and distance of the samples kept of single topics and groups: RocketMQ's statsMinute, statsHour, statsDay.
 DETAIL_WINDOWS_S: Final = ((60, SAMPLE_INTERVAL_S), (3600, 600.0), (86_400, 3600.0))
+#: A view of all topics and groups takes some ms for thousands of queues, so it is good for this long.
+_CURRENT_S: Final = 0.5
 #: Turns of the loop whose sends are remembered by how long they took.
 _SEND_TIMES: Final = 10_000
 
@@ -105,6 +107,7 @@ class Statistics:
             for window_s, interval_s in DETAIL_WINDOWS_S
         ]
         self._sample_count = 0
+        self._current: Details | None = None
         #: As things stood at the start: what has not changed since does not exist, as a statistic.
         self.at_start: Details | None = None
         self._today: datetime.date | None = None
@@ -162,6 +165,12 @@ class Statistics:
     def windows(self) -> list[list[Details]]:
         """The samples of the last minute, hour and day, oldest first."""
         return [list(window.samples) for window in self._details]
+
+    def current(self, now_s: float) -> Details:
+        """How things stood at most half a second ago: tools ask for thousands of statistics one by one."""
+        if self._current is None or now_s - self._current.taken_s > _CURRENT_S:
+            self._current = self.details(now_s)
+        return self._current
 
     def details(self, now_s: float) -> Details:
         """How things stand now. A table that is as it was in the last sample is that one: an idle broker costs none."""

@@ -39,7 +39,7 @@ class StatsDataProcessor:
         header = command.header(ViewBrokerStatsDataRequestHeader)
         name, key = header.stats_name, header.stats_key
         statistics = self._broker.statistics
-        now, start = statistics.details(asyncio.get_running_loop().time()), statistics.at_start
+        now, start = statistics.current(asyncio.get_running_loop().time()), statistics.at_start
         if name not in now.tables or now.value(name, key) <= (start.value(name, key) if start else 0):
             raise ResponseError(ResponseCode.SYSTEM_ERROR, f"The stats <{name}> <{key[:300]}> not exist")
         minute, hour, day = (_summary(name, key, samples, now) for samples in statistics.windows())
