@@ -55,21 +55,25 @@ def of(messages: Iterable[ReceivedMessage], *, group: str, registry: Registry) -
 def runs(deliveries: Iterable[Delivery]) -> list[list[Delivery]]:
     """Group deliveries into runs, each one transaction; the runs are applied in order.
 
-    A run has one consumer, at most `batch` deliveries and at most one per sharding key, which keeps set-based handlers
-    simple. A delivery may join an earlier run of its consumer as long as it overtakes nothing with its sharding key.
+    A run has one consumer, at most `batch` deliveries, at most one per sharding key, which keeps set-based handlers
+    simple, and at most one per inbox key: a copy that lost its sharding key is still the same event, and only the
+    inbox of a later run can tell. A delivery may join an earlier run of its consumer as long as it overtakes nothing
+    with its sharding key.
     """
     result: list[list[Delivery]] = []
+    last_run_of_sharding_key: dict[str, int] = {}
     last_run_of_key: dict[str, int] = {}
     last_run_of_consumer: dict[Consumer, int] = {}
     for delivery in deliveries:
-        consumer, sharding_key = delivery.consumer, delivery.sharding_key
+        consumer, key, sharding_key = delivery.consumer, delivery.key, delivery.sharding_key
         index = last_run_of_consumer.get(consumer, -1)
-        if index <= last_run_of_key.get(sharding_key, -1) or len(result[index]) >= (consumer.batch or 1):
+        taken = max(last_run_of_sharding_key.get(sharding_key, -1), last_run_of_key.get(key, -1))
+        if index <= taken or len(result[index]) >= (consumer.batch or 1):
             index = len(result)
             result.append([])
             last_run_of_consumer[consumer] = index
         result[index].append(delivery)
-        last_run_of_key[sharding_key] = index
+        last_run_of_sharding_key[sharding_key] = last_run_of_key[key] = index
     return result
 
 

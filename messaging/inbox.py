@@ -48,6 +48,7 @@ def apply(run: Sequence[Delivery]) -> list[Answer]:
     consumer = run[0].consumer
     service, group = consumer.service, consumer.group
     keys = [delivery.key for delivery in run]
+    assert len(set(keys)) == len(keys), "two of one key in a run: the insert below tells neither of them apart"
     prepared = {delivery.key: consumer.prepare(delivery.event) for delivery in run} if _must_ask(run) else {}
     with transaction.atomic(using=service), connections[service].cursor() as cursor:
         cursor.execute(_INSERT, [group, keys, [delivery.message_id for delivery in run]])

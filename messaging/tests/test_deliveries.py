@@ -85,6 +85,16 @@ class TestRuns:
             [("ClockOrdered", "A1")],
         ]
 
+    def test_a_copy_that_lost_its_sharding_key_is_told_apart_by_a_run_of_its_own(self):
+        event = ClockOrdered(order_no="A1")
+        copy = received(event)
+        del copy.properties["__SHARDINGKEY"]
+        registry = registry_with(wind_all, batch=10)
+
+        runs = deliveries.runs(deliveries.of([received(event), copy], group=GROUP, registry=registry))
+
+        assert shape(runs) == [[("ClockOrdered", "A1")], [("ClockOrdered", "ClockOrdered:A1")]]
+
     def test_keeps_the_order_of_every_sharding_key_and_the_limits_of_every_batch(self):
         seed = random.randrange(2**32)
         print(f"seed {seed}")

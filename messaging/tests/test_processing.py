@@ -108,6 +108,24 @@ class TestAFailingMessage:
         assert (len(tries), clockmaker.effects(), parked()) == (2, ["A1"], [])
 
 
+class TestACopyInTheSameBatch:
+    @pytest.mark.parametrize("batch", [None, 10])
+    def test_has_no_second_effect_even_without_the_sharding_key(self, batch):
+        """Protects `last_run_of_key` in deliveries.runs: a console that sends a message again drops the property."""
+        event = ClockOrdered(order_no="A1")
+        copy = received(event)
+        del copy.properties["__SHARDINGKEY"]
+
+        processed = processing.process(
+            [received(event), copy],
+            group=GROUP,
+            registry=registry_with(wind_all if batch else wind, batch=batch),
+        )
+
+        assert processed.failure is None
+        assert (clockmaker.effects(), parked()) == (["A1"], [])
+
+
 class TestAnUnreachableDatabase:
     def test_parks_nothing_and_hands_the_failure_up_with_what_was_done_before(self):
         def handler(event):
