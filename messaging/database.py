@@ -8,11 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final, ParamSpec, TypeVar
 
-from django.db import close_old_connections, connections
+from django.db import InterfaceError, OperationalError, close_old_connections, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 #: Per service; with the web processes' pools this stays below the embedded PostgreSQL's 100 connections.
 THREADS: Final = 4
+#: Classes of SQLSTATE that are about the server: no connection, out of resources, shutting down.
+_SERVER_TROUBLE: Final = ("08", "53", "57P")
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -26,6 +28,17 @@ def database_access() -> Iterator[None]:
         yield
     finally:
         close_old_connections()
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Whether the database is out of reach: another try at once is in vain, and nothing that was asked is to blame.
+
+    A lost race (deadlock) or a statement that took too long is not that, although Django calls it by the same name.
+    """
+    if isinstance(error, OperationalError):
+        sqlstate: str | None = getattr(error.__cause__, "sqlstate", None)
+        return sqlstate is None or sqlstate.startswith(_SERVER_TROUBLE)
+    return isinstance(error, InterfaceError)
 
 
 class DatabaseThreads:

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from django.db import InterfaceError, OperationalError
 
 from messaging import deliveries, inbox, parking
+from messaging.database import is_unreachable
 from messaging.deliveries import Delivery
 from messaging.models import ParkedMessage
 from messaging.outgoing import Answer
@@ -24,8 +25,6 @@ logger = logging.getLogger(__name__)
 
 #: How often a message is tried at once before it is parked.
 TRIES: Final = 3
-#: Classes of SQLSTATE that are about the server: no connection, out of resources, shutting down.
-_SERVER_TROUBLE: Final = ("08", "53", "57P")
 
 
 class Processed(NamedTuple):
@@ -59,7 +58,7 @@ def retry_parked(
     try:
         return parked, inbox.apply([_unparked(parked, registry)])
     except Exception as error:  # Whatever the handler raised: noted in the row, where `manage.py parked` shows it.
-        if _is_unreachable(error):
+        if is_unreachable(error):
             raise
         logger.warning("parked %s of group %s failed again: %r", parked.key, group, error)
         parking.note_failure(parked, reason=repr(error))
@@ -72,7 +71,7 @@ def _apply(run: list[Delivery]) -> list[Answer]:
         try:
             return inbox.apply(run)
         except Exception as error:  # Told apart and dealt with in _apply_alone, where one message is left to blame.
-            if _is_unreachable(error):
+            if is_unreachable(error):
                 raise
             logger.info("group %s: %d x %s once more, one by one: %r", consumer.group, len(run), run[0].tag, error)
     return [answer for delivery in run for answer in _apply_alone(delivery)]
@@ -86,7 +85,7 @@ def _apply_alone(delivery: Delivery) -> list[Answer]:
         try:
             return inbox.apply([delivery])
         except Exception as error:  # A handler may raise anything; what it was is logged and kept in the parked row.
-            if _is_unreachable(error):
+            if is_unreachable(error):
                 raise
             if remaining == 0:
                 logger.exception("%s of group %s is parked", delivery.key, delivery.consumer.group)
@@ -99,14 +98,3 @@ def _unparked(parked: ParkedMessage, registry: Registry) -> Delivery:
     if consumer is None:
         raise LookupError(f"group {parked.group} no longer has a handler for {parked.topic}/{parked.tag}")
     return Delivery(consumer, parked.tag, parked.key, parked.sharding_key, parked.message_id, bytes(parked.body))
-
-
-def _is_unreachable(error: Exception) -> bool:
-    """Whether the database is out of reach: another try at once is in vain, and no message is to blame.
-
-    A lost race (deadlock) or a statement that took too long is not that, although Django calls it by the same name.
-    """
-    if isinstance(error, OperationalError):
-        sqlstate: str | None = getattr(error.__cause__, "sqlstate", None)
-        return sqlstate is None or sqlstate.startswith(_SERVER_TROUBLE)
-    return isinstance(error, InterfaceError)

@@ -8,10 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from django.db import Error
-
 from messaging import inbox, outgoing, parking, processing
-from messaging.database import DatabaseThreads
+from messaging.database import DatabaseThreads, is_unreachable
 from messaging.outgoing import Answer
 from messaging.registry import Registry
 from mq.client import Producer
@@ -46,14 +44,24 @@ class Redrive:
         self._answers = answers
 
     async def keep_trying(self, service: str) -> None:
-        """Try whatever is due, for ever."""
+        """Try whatever is due, for ever: no failure ends it, and none of one key keeps the others from their turn."""
         while True:
             try:
                 for group, sharding_key in await self._database.run(parking.due, service):
-                    await self.retry(service, group, sharding_key)
-            except (Error, MQError) as error:
-                logger.warning("parked messages of %s wait: %s", service, error)
+                    await self._try(service, group, sharding_key)
+            except Exception as error:  # Mostly a database or a broker that is away; all of it is due again next time.
+                logger.warning("parked messages of %s wait: %r", service, error)
             await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def _try(self, service: str, group: str, sharding_key: str) -> None:
+        """Raises: what is wrong with database or broker, for then the other keys would only wait for it, too."""
+        try:
+            await self.retry(service, group, sharding_key)
+        except Exception as error:
+            if is_unreachable(error) or (isinstance(error, MQError) and error.retryable):
+                raise
+            logger.exception("what group %s parked under %s cannot go on", group, sharding_key)
+            await self._database.run(_note_failure, service, group, sharding_key, reason=repr(error))
 
     async def retry(self, service: str, group: str, sharding_key: str) -> int:
         """Try what is parked under a key, in order, until one fails again; how many had their effect.
@@ -74,6 +82,12 @@ class Redrive:
             await self._database.run(parking.take_out, service, parked)
             logger.info("parked %s of group %s had its effect", parked.key, group)
             count += 1
+
+
+def _note_failure(service: str, group: str, sharding_key: str, *, reason: str) -> None:
+    parked = parking.first_of(service, group, sharding_key)
+    if parked is not None:
+        parking.note_failure(parked, reason=reason)
 
 
 @asynccontextmanager
