@@ -45,7 +45,10 @@ def from_url(url: str, *, pool_size: int = 0) -> dict[str, Any]:
 
 
 def _pool(size: int) -> dict[str, int]:
-    return {"min_size": 0, "max_size": size, "timeout": 10}
+    # In seconds. A request that gets no connection soon says so: waiting longer would only keep a thread from others.
+    # And an attempt to connect gives up as soon, so that the next request begins a new one, and finds a server that is
+    # back at once; psycopg would go on with this one, at distances that double up to minutes.
+    return {"min_size": 0, "max_size": size, "timeout": 1, "reconnect_timeout": 1}
 
 
 def embedded_redis_url(data: Path) -> str:
