@@ -47,3 +47,7 @@ class BodyTooLarge(ShopError):
 
     code = "BODY_TOO_LARGE"
     http_status = 413
+
+
+class TryAgain(Exception):
+    """Not now, and nothing was decided: the same request may be sent again in a moment. Its text is for the log."""

@@ -13,4 +13,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("readyz", health.ready),
 ]
 
-handler404 = "config.api.not_found"
+handler400 = "common.api.bad_request"
+handler404 = "common.api.not_found"
+handler500 = "common.api.fault"

@@ -27,6 +27,7 @@ from typing import Final, Protocol, TypeVar
 from django.conf import settings
 from django.db import OperationalError, connections, transaction
 
+from common.errors import TryAgain
 from messaging.database import database_access
 from messaging.events import Event
 from messaging.models import TransactionOutcome
@@ -48,11 +49,11 @@ _T = TypeVar("_T")
 State = TransactionOutcome.State
 
 
-class QueueUnavailable(Exception):
+class QueueUnavailable(TryAgain):
     """The broker did not take the half message: nothing was done, the same request may be sent again."""
 
 
-class Overtaken(Exception):
+class Overtaken(TryAgain):
     """The work took so long that its event was given up before it could commit: nothing was done."""
 
 

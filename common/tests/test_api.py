@@ -6,6 +6,7 @@ import logging
 from typing import Annotated, Any
 
 import pytest
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest
 from django.test import RequestFactory
 from ninja import NinjaAPI, Schema
@@ -13,7 +14,7 @@ from ninja.testing import TestClient
 from pydantic import Field
 
 from common import api, tokens
-from common.errors import ShopError
+from common.errors import ShopError, TryAgain
 
 
 class Teapot(ShopError):
@@ -43,6 +44,10 @@ def _api() -> NinjaAPI:
     @made.get("/fault")
     def fail(request: HttpRequest) -> None:
         raise RuntimeError("the secret is 42")
+
+    @made.get("/passing/{kind}")
+    def pass_by(request: HttpRequest, kind: str) -> None:
+        raise {"queue": TryAgain, "database": OperationalError, "connection": InterfaceError}[kind]("the secret is 42")
 
     @made.get("/mine", auth=tokens.BuyerToken())
     def mine(request: HttpRequest) -> dict[str, int]:
@@ -104,6 +109,14 @@ class TestRefusals:
         assert response.json()["code"] == "FAULT"
         assert "42" not in response.content.decode()
         assert len(caplog.records) == 1
+
+    @pytest.mark.parametrize("kind", ["queue", "database", "connection"])
+    def test_of_what_passes_say_when_to_come_back(self, client: TestClient, kind: str):
+        response = client.get(f"/passing/{kind}")
+
+        assert (response.status_code, response.json()["code"]) == (503, "TRY_AGAIN")
+        assert response.headers["Retry-After"] == "1"
+        assert "42" not in response.content.decode()
 
     def test_of_what_is_missing_are_404(self, client: TestClient):
         assert client.get("/missing").json()["code"] == "NOT_FOUND"

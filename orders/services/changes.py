@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from common import sql
-from common.errors import NotFound
+from common.errors import NotFound, TryAgain
 from messaging.events import Outgoing
 from orders.models import TRANSITIONS, InvalidTransition, Order, Status
 
@@ -24,7 +24,7 @@ _MOVE = sql.Statement(Path(__file__).with_name("changes.sql"))
 _ROUND_COUNT_MAX = 20
 
 
-class ConcurrentChange(Exception):
+class ConcurrentChange(TryAgain):
     """The order changed again and again while this change was decided; trying once more is safe."""
 
 
