@@ -5,21 +5,27 @@ Both begin outside the queue, so the message that ends the order goes out as a h
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 
 from common.errors import NotFound
+from messaging.database import is_unreachable
 from messaging.events import Event
-from messaging.transactions import send_in_transaction
+from messaging.transactions import QueueUnavailable, send_in_transaction
 from orders.models import InvalidTransition, Order, Reason, Status
 from orders.services import changes, lifecycle
 from orders.services.changes import STAY, ConcurrentChange, Step
+
+log = logging.getLogger(__name__)
 
 #: How often a request decides again when messages move the order at the same moment.
 _ATTEMPT_COUNT_MAX = 5
 #: Timers may be this late before the sweeper takes over.
 TIMER_GRACE = timedelta(minutes=10)
+#: Overdue orders that are read at once.
+_CHUNK = 100
 
 
 def cancel_order(*, order_no: str, buyer_id: int, now: datetime) -> Order:
@@ -43,12 +49,32 @@ def _cancel(order: Order, *, now: datetime) -> Step:
 
 
 def close_overdue(*, now: datetime, limit: int) -> list[str]:
-    """Begin to close orders whose timer should have rung long ago; return their numbers, at most `limit`."""
+    """Begin to close orders whose timer should have rung long ago; return their numbers, at most `limit`.
+
+    One that cannot be closed is logged and left; it takes nobody's place, so those behind it are always reached.
+
+    Raises: QueueUnavailable, or Django's OperationalError: nothing can be closed now.
+    """
     overdue = Order.objects.overdue(now - TIMER_GRACE).order_by("expires_at").values_list("order_no", flat=True)
-    found = list(overdue[:limit])
-    for order_no in found:
+    closed: list[str] = []
+    for order_no in overdue.iterator(chunk_size=_CHUNK):
+        if len(closed) == limit:
+            break
+        if _close(order_no, now=now):
+            closed.append(order_no)
+    return closed
+
+
+def _close(order_no: str, *, now: datetime) -> bool:
+    """Raises: QueueUnavailable, OperationalError: no order is to blame."""
+    try:
         _end(order_no, partial(lifecycle.begin_closing, reason=Reason.PAYMENT_TIMEOUT), now=now)
-    return found
+    except Exception as error:
+        if isinstance(error, QueueUnavailable) or is_unreachable(error):
+            raise
+        log.exception("order %s is overdue and cannot be closed", order_no)
+        return False
+    return True
 
 
 def _end(order_no: str, decide: Callable[[Order], Step], *, now: datetime) -> Order:

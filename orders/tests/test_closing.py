@@ -13,7 +13,9 @@ from django.db import OperationalError, connections
 from common.errors import NotFound
 from common.testing import race
 from messaging.testing import RecordedQueue
-from orders.models import InvalidTransition, Order, Reason, Status
+from messaging.transactions import QueueUnavailable
+from mq.errors import ConnectionLost
+from orders.models import InvalidTransition, Order, OrderEvent, Reason, Status
 from orders.services import closing
 from orders.tests import book
 from orders.tests.book import ALICE, BOB, DAY, NOON
@@ -110,6 +112,32 @@ class TestCloseOverdue:
             Order.objects.filter(order_no=f"M{number}").update(expires_at=NOON - timedelta(hours=number))
 
         assert closing.close_overdue(now=NOON + DAY, limit=2) == ["M4", "M3"]
+
+
+    def test_goes_on_behind_one_that_cannot_be_closed(self, queue: RecordedQueue, caplog: pytest.LogCaptureFixture):
+        """Protects the `except` in `_close`, and that what failed counts for nothing: else it is first for ever."""
+        for number in range(3):
+            book.order(f"M{number}", Status.PENDING_PAYMENT)
+        Order.objects.filter(order_no="M0").update(expires_at=NOON)
+        OrderEvent.objects.create(order_id="M0", version=3, tag="broken", status="BROKEN", happened_at=NOON)
+
+        closed = closing.close_overdue(now=NOON + 2 * DAY, limit=2)
+
+        assert sorted(closed) == ["M1", "M2"]
+        assert book.state("M0") == (Status.PENDING_PAYMENT, 2)
+        assert [record.getMessage() for record in caplog.records if record.exc_info] == [
+            "order M0 is overdue and cannot be closed"
+        ]
+        assert len(queue.shown()) == 2
+
+    def test_blames_no_order_when_the_queue_is_down(self, queue: RecordedQueue, caplog: pytest.LogCaptureFixture):
+        book.order("M1", Status.PENDING_PAYMENT)
+        queue.failure = ConnectionLost("no broker")
+
+        with pytest.raises(QueueUnavailable):
+            closing.close_overdue(now=NOON + 2 * DAY, limit=10)
+
+        assert caplog.records == []
 
 
 class TestSweep:
