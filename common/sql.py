@@ -11,6 +11,10 @@ from typing import Any
 
 import msgspec
 from django.db import connections
+from django.db.models import QuerySet
+
+
+_BATCH_COUNT = 5000
 
 
 class Statement:
@@ -34,3 +38,15 @@ def rows(records: Sequence[Mapping[str, Any]]) -> str:
 def jsonb(value: object) -> str:
     """Any value as a parameter for `%(name)s::jsonb`."""
     return msgspec.json.encode(value).decode()
+
+
+def delete_in_batches(rows: QuerySet[Any]) -> int:
+    """Delete all of these, however many, a few thousand per transaction; how many there were.
+
+    One long transaction would keep the database from cleaning up behind everybody else's.
+    """
+    everything = rows.model._base_manager.using(rows.db)
+    total_count = 0
+    while deleted_count := everything.filter(pk__in=rows.values("pk")[:_BATCH_COUNT]).delete()[0]:
+        total_count += deleted_count
+    return total_count

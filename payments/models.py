@@ -154,3 +154,17 @@ class CallbackLog(models.Model):
 
     def __str__(self) -> str:
         return f"{self.verdict} {self.order_no}"
+
+
+class RefusedCallbacks(models.Model):
+    """How many callbacks of a verdict that anybody can cause came in a minute: the log has only the first of them."""
+
+    minute = models.DateTimeField()
+    verdict = models.CharField(max_length=32)
+    count = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["minute", "verdict"], name="refused_callbacks_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.minute:%Y-%m-%d %H:%M} {self.verdict}: {self.count}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from common import sql
 from orders.models import PlacingAnswer
 
 #: A client that repeats a request after that long places a new order.
@@ -12,5 +13,4 @@ ANSWER_LIFETIME = timedelta(days=7)
 
 def forget_old_answers(*, now: datetime) -> int:
     """Delete answers older than `ANSWER_LIFETIME`; how many there were."""
-    deleted, _ = PlacingAnswer.objects.filter(answered_at__lt=now - ANSWER_LIFETIME).delete()
-    return deleted
+    return sql.delete_in_batches(PlacingAnswer.objects.filter(answered_at__lt=now - ANSWER_LIFETIME))

@@ -1,14 +1,11 @@
-"""Canceling and sweeping: requests that end orders while messages move them."""
+"""Canceling and closing what is overdue: requests that end orders while messages move them."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from functools import partial
-from io import StringIO
 
 import pytest
-from django.core.management import call_command
-from django.db import OperationalError, connections
 
 from common.errors import NotFound
 from common.testing import race
@@ -138,11 +135,3 @@ class TestCloseOverdue:
             closing.close_overdue(now=NOON + 2 * DAY, limit=10)
 
         assert caplog.records == []
-
-
-class TestSweep:
-    def test_heals_after_the_database_was_restarted(self):
-        with connections["orders"].cursor() as cursor, pytest.raises(OperationalError):
-            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
-
-        call_command("sweep", stdout=StringIO())

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
+from common import sql
 from messaging.events import Event
 from messaging.transactions import send_in_transaction
 from payments.gateway import notice
@@ -18,7 +20,12 @@ from payments.gateway.notice import Notice, Refused, Verdict
 from payments.models import CallbackLog, Payment
 from payments.services import capturing
 
+_COUNT_REFUSAL = sql.Statement(Path(__file__).with_name("count_refusal.sql"))
+
 _LOGGED_BODY_CHARACTERS = 2048
+#: What anybody who knows the address can cause. Each minute the first of each verdict are logged, the others counted.
+_UNSIGNED = frozenset({Verdict.NOT_POST, Verdict.TOO_LARGE, Verdict.MALFORMED, Verdict.BAD_SIGNATURE})
+LOGGED_PER_MINUTE = 60
 #: A payment changes its state twice at most while a callback is being recorded.
 _ROUNDS_MAX = 4
 _VERDICTS = {
@@ -42,6 +49,8 @@ class _Received:
     fields: Mapping[str, str] = field(default_factory=dict)
 
     def log(self, verdict: Verdict) -> Verdict:
+        if verdict in _UNSIGNED and self._count(verdict) > LOGGED_PER_MINUTE:
+            return verdict
         CallbackLog.objects.create(
             received_at=self.now,
             verdict=verdict,
@@ -51,6 +60,10 @@ class _Received:
             body=_storable(self.body.decode(errors="replace")[:_LOGGED_BODY_CHARACTERS]),
         )
         return verdict
+
+    def _count(self, verdict: Verdict) -> int:
+        [(count,)] = _COUNT_REFUSAL.run("payments", now=self.now, verdict=verdict.value)
+        return int(count)
 
     def _claimed(self, name: str) -> str:
         return _storable(self.fields.get(name, "")[:64])

@@ -16,7 +16,7 @@ from mq.client.results import TransactionState
 from mq.errors import RequestTimeout
 from payments.gateway import signing
 from payments.gateway.client import to_text
-from payments.models import CallbackLog, Capture, Payment, Refund
+from payments.models import CallbackLog, Capture, Payment, Refund, RefusedCallbacks
 from payments.services import callbacks, capturing, closing
 from payments.tests import kit
 
@@ -279,6 +279,19 @@ class TestForgedCallback:
         post(b"\x00" * 8000)
 
         assert len(CallbackLog.objects.get().body) == 2048
+
+    def test_is_logged_some_times_a_minute_and_then_only_counted(self, gateway, queue):
+        payment = kit.open_payment()
+        minute = datetime.now(UTC).replace(second=0, microsecond=0)
+        for second in range(callbacks.LOGGED_PER_MINUTE + 5):
+            at = minute + timedelta(seconds=second % 60)
+            assert callbacks.receive(b"no form", now=at) == "MALFORMED"
+
+        assert CallbackLog.objects.count() == callbacks.LOGGED_PER_MINUTE
+        assert RefusedCallbacks.objects.get().count == callbacks.LOGGED_PER_MINUTE + 5
+        assert callbacks.receive(b"no form", now=minute + timedelta(minutes=1)) == "MALFORMED"
+        assert post(gateway.callback(payment)).content == b"success"
+        assert CallbackLog.objects.count() == callbacks.LOGGED_PER_MINUTE + 2
 
 
 def _pairs(body: bytes | bytearray) -> list[tuple[str, str]]:

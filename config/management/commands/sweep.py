@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import DatabaseError, InterfaceError
+
+import messaging.tidying
+import orders.services.tidying
+import payments.services.tidying
+from common.clock import now
+from common.errors import TryAgain
+from config.environment import SERVICES
+from messaging.database import database_access
+from orders.services import closing
+
+log = logging.getLogger(__name__)
+
+#: Orders closed per pass; the rest waits for the next one, so that a pass never takes long.
+_LIMIT = 1000
+
+
+class Command(BaseCommand):
+    help = "Close orders whose timer was lost, and forget what is old: once, or again and again until stopped."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--every", type=float, metavar="SECONDS", help="stay, and sweep this often")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["every"] is None:
+            for sentence, chore in _chores():
+                self._do(sentence, chore)
+            return
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        self.stdout.write(f"ready sweeping every {options['every']:g} s")
+        while not stop.wait(options["every"]):
+            for sentence, chore in _chores():
+                try:
+                    self._do(sentence, chore)
+                except (TryAgain, DatabaseError, InterfaceError) as error:
+                    log.warning("sweeping was interrupted and goes on at the next pass: %s", error)
+
+    def _do(self, sentence: str, chore: Callable[[], int]) -> None:
+        with database_access():  # Without it, a connection that a restart of the database broke would stay broken.
+            self.stdout.write(sentence.format(chore()))
+
+
+def _chores() -> Iterator[tuple[str, Callable[[], int]]]:
+    """What a pass does, each by itself: whatever keeps one of them from being done keeps no other."""
+    moment = now()
+    yield "{} overdue orders are closing", lambda: len(closing.close_overdue(now=moment, limit=_LIMIT))
+    yield "{} old answers are forgotten", partial(orders.services.tidying.forget_old_answers, now=moment)
+    yield "{} old callbacks are forgotten", partial(payments.services.tidying.forget_old_callbacks, now=moment)
+    for service in SERVICES:
+        yield f"{{}} old messages of {service} are forgotten", partial(messaging.tidying.forget_old_messages, service)
