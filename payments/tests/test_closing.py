@@ -8,7 +8,7 @@ from messaging.events import Delayed
 from payments.gateway.client import Trade
 from payments.messages import CloseTrade, PaymentClosed, PaymentSucceeded
 from payments.models import Capture, Payment
-from payments.services import closing, opening
+from payments.services import capturing, closing, opening
 from payments.tests import kit
 
 pytestmark = pytest.mark.django_db(databases=["payments"])
@@ -131,3 +131,19 @@ class TestClosingWithoutAnAnswer:
 
         with pytest.raises(closing.PaidAmountDiffers, match="4989 instead of 4990"):
             closing.settle(order_no=payment.order_no, version=3, attempt=1, answer=trade, now=NOW)
+
+
+class TestACallbackBetweenTheAnswerOfTheGatewayAndOurs:
+    def test_pays_the_order_and_nothing_is_closed(self):
+        """Protects the status check in `_close`: a success that a callback told meanwhile still counts."""
+        payment = kit.open_payment()
+        answer = closing.ask_gateway(order_no=payment.order_no, version=3, now=NOW)
+        assert answer == "CLOSED"
+        told = capturing.record(order_no=payment.order_no, trade=Trade("2026", kit.PRICE_CENTS, NOW), now=NOW)
+
+        said = closing.settle(order_no=payment.order_no, version=3, attempt=1, answer=answer, now=NOW)
+
+        assert isinstance(told, PaymentSucceeded)
+        assert said == []
+        payment.refresh_from_db()
+        assert payment.status == Payment.Status.SUCCEEDED
