@@ -72,6 +72,10 @@ class OrderView(Schema):
     lines: list[LineView]
 
     @staticmethod
+    def resolve_status(order: Order) -> str:
+        return order.shown_status
+
+    @staticmethod
     def resolve_lines(order: Order) -> list[Any]:
         return sorted(order.lines.all(), key=lambda line: line.sku)
 

@@ -14,9 +14,9 @@ from inventory.messages import STOCK_EVENTS, SkuChanged, StockReservationFailed,
 from messaging.events import Outgoing
 from messaging.registry import consumer
 from orders.messages import ORDER_TIMERS, CloseUnpaidOrder
-from orders.services import catalog, changes, lifecycle, refunds
+from orders.services import catalog, changes, lifecycle, opening, refunds
 from orders.services.changes import Decision
-from payments.messages import PAYMENT_EVENTS, PaymentClosed, PaymentSucceeded, RefundSucceeded
+from payments.messages import PAYMENT_EVENTS, PaymentClosed, PaymentOpened, PaymentSucceeded, RefundSucceeded
 
 BATCH = 64
 
@@ -57,6 +57,12 @@ def close_when_due(events: list[CloseUnpaidOrder]) -> list[list[Outgoing]]:
     return _move(
         [(event.order_no, lifecycle.close_when_due(now=moment, attempt=event.attempt)) for event in events], moment
     )
+
+
+@consumer(topic=PAYMENT_EVENTS, tags=[PaymentOpened], batch=BATCH)
+def show_payable(events: list[PaymentOpened]) -> list[list[Outgoing]]:
+    opening.show_payable([event.order_no for event in events], now=now())
+    return [[] for _ in events]
 
 
 @consumer(topic=PAYMENT_EVENTS, tags=[PaymentSucceeded], batch=BATCH)

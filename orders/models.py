@@ -13,6 +13,8 @@ How an order may change (`TRANSITIONS`; each change raises the version by one an
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.db import models
 from django.db.models import F, Q
 
@@ -59,8 +61,13 @@ class Reason(models.TextChoices):
 
 class OrderQuerySet(models.QuerySet["Order"]):
     def visible_to(self, buyer_id: int) -> OrderQuerySet:
-        """A buyer's own orders, without those that are not confirmed yet."""
-        return self.filter(buyer_id=buyer_id).exclude(status=Status.PLACED)
+        """A buyer's own orders, without those that the buyer sees as placed only."""
+        mine = self.filter(buyer_id=buyer_id).exclude(status=Status.PLACED)
+        return mine.exclude(status=Status.PENDING_PAYMENT, payable_at=None)
+
+    def payable_later(self, order_nos: Collection[str]) -> OrderQuerySet:
+        """Those of them that payments had not opened, locked; in the order of their numbers, as everybody locks."""
+        return self.filter(order_no__in=order_nos, payable_at=None).order_by("order_no").select_for_update()
 
     def overdue(self, before: object) -> OrderQuerySet:
         return self.filter(status=Status.PENDING_PAYMENT, expires_at__lt=before)
@@ -84,6 +91,8 @@ class Order(models.Model):
     confirmed_at = models.DateTimeField(null=True)
     #: The buyer may pay until then; set when the order is confirmed.
     expires_at = models.DateTimeField(null=True)
+    #: Payments said that it can take the money; it hears of the order only when the order is confirmed.
+    payable_at = models.DateTimeField(null=True)
     paid_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
 
@@ -102,6 +111,12 @@ class Order(models.Model):
 
     def __str__(self) -> str:
         return f"{self.order_no} {self.status} v{self.version}"
+
+    @property
+    def shown_status(self) -> str:
+        """What the buyer is told: an order asks to be paid once it can be, however far behind payments is."""
+        is_early = self.status == Status.PENDING_PAYMENT and self.payable_at is None
+        return Status.PLACED if is_early else self.status
 
 
 class OrderLine(models.Model):

@@ -8,13 +8,14 @@ from common.clock import now
 from messaging.events import Outgoing
 from messaging.registry import consumer
 from orders.messages import ORDER_EVENTS, ClosePayment, OrderConfirmed, RefundPayment
-from payments.messages import PAYMENT_EVENTS, CloseTrade, ExecuteRefund
+from payments.messages import PAYMENT_EVENTS, CloseTrade, ExecuteRefund, PaymentOpened
 from payments.services import closing, opening, refunding
 
 
 @consumer(topic=ORDER_EVENTS, tags=[OrderConfirmed])
-def open_payment(event: OrderConfirmed) -> None:
+def open_payment(event: OrderConfirmed) -> Iterable[Outgoing]:
     _expect(event)
+    return [PaymentOpened(order_no=event.order_no, version=event.version)]
 
 
 def _expect(event: OrderConfirmed | ClosePayment) -> None:

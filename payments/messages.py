@@ -19,6 +19,14 @@ PAYMENT_EVENTS = "payment-events"
 LATE, DUPLICATE = "late:", "duplicate:"
 
 
+class PaymentOpened(Event, frozen=True, kw_only=True):
+    """The order can be paid from now on: the answer to `OrderConfirmed`."""
+
+    topic: ClassVar[str] = PAYMENT_EVENTS
+    order_no: str
+    version: int
+
+
 class PaymentSucceeded(Event, frozen=True, kw_only=True):
     """The price of the order is captured. Sent once per order, and never after `PaymentClosed`."""
 

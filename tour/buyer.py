@@ -45,19 +45,12 @@ class Buyer:
     def cancel(self, order_no: str) -> None:
         self._call("POST", f"/orders/{order_no}/cancel")
 
-    def cashier_url(self, order_no: str, *, timeout_s: float = 20.0) -> str:
-        """The link to the cashier. Payments learns of an order by a message of its own, so it may not know it yet.
+    def cashier_url(self, order_no: str) -> str:
+        """The link to the cashier of an order that waits to be paid.
 
         Raises: httpx.HTTPStatusError: the shop refused.
         """
-        deadline_s = time.monotonic() + timeout_s
-        while True:
-            try:
-                return str(self._call("POST", f"/payments/{order_no}")["cashier_url"])
-            except httpx.HTTPStatusError as error:
-                if error.response.status_code != httpx.codes.NOT_FOUND or time.monotonic() > deadline_s:
-                    raise
-            time.sleep(_BUSY_S)
+        return str(self._call("POST", f"/payments/{order_no}")["cashier_url"])
 
     def payment(self, order_no: str) -> dict[str, Any]:
         return self._call("GET", f"/payments/{order_no}")

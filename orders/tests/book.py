@@ -36,7 +36,9 @@ ROADS: dict[Status, list[Decision]] = {
 }
 
 
-def order(order_no: str = "M1", status: Status = Status.PLACED, *, buyer_id: int = ALICE) -> Order:
+def order(
+    order_no: str = "M1", status: Status = Status.PLACED, *, buyer_id: int = ALICE, is_payable: bool = True
+) -> Order:
     """An order of two teapots, brought to `status` the way orders get there."""
     new = Order.objects.create(
         order_no=order_no,
@@ -46,6 +48,7 @@ def order(order_no: str = "M1", status: Status = Status.PLACED, *, buyer_id: int
         total_cents=TOTAL_CENTS,
         currency="CNY",
         placed_at=NOON,
+        payable_at=NOON if is_payable else None,
     )
     OrderLine.objects.create(order=new, sku="TEAPOT", title="Teapot", quantity=2, unit_price_cents=1250)
     OrderEvent.objects.create(order=new, version=1, tag="OrderPlaced", status=Status.PLACED, happened_at=NOON)

@@ -6,12 +6,14 @@ import json
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
 
 from common import tokens
 from messaging.testing import RecordedQueue
 from mq.errors import ConnectionLost
 from orders.models import Order, Status
+from orders.services import opening
 from orders.tests import book
 from orders.tests.book import ALICE, BOB
 
@@ -146,6 +148,18 @@ class TestShow:
         assert (order["status"], order["total_cents"], order["currency"]) == ("PENDING_PAYMENT", 2500, "CNY")
         assert order["expires_at"] == "2026-11-22T12:00:00Z"
         assert order["lines"] == [{"sku": "TEAPOT", "title": "Teapot", "quantity": 2, "unit_price_cents": 1250}]
+
+    def test_asks_for_the_payment_once_it_can_be_taken(self, alice: Buyer):
+        """Protects `shown_status` and `visible_to`: payments hears of an order later than its buyer could."""
+        book.order(number(), Status.PENDING_PAYMENT, is_payable=False)
+
+        early, early_list = alice.get(f"/api/orders/{number()}")[1], alice.get("/api/orders")[1]
+        with transaction.atomic(using="orders"):
+            opening.show_payable([number()], now=book.NOON)
+        then, then_list = alice.get(f"/api/orders/{number()}")[1], alice.get("/api/orders")[1]
+
+        assert (early["status"], early_list["orders"]) == ("PLACED", [])
+        assert (then["status"], then_list["orders"]) == ("PENDING_PAYMENT", [then])
 
     def test_tells_why_an_order_was_canceled(self, alice: Buyer):
         book.order(number(), Status.CANCELED)

@@ -75,13 +75,8 @@ class Buyer:
         return int(self._get("/me")["points"])
 
     def cashier_url(self, order_no: str) -> str:
-        """Payments hears of the order by a message of its own, perhaps a moment later than the buyer."""
-
-        def ask() -> httpx.Response | None:
-            answer = self.http.post(f"/payments/{order_no}")
-            return None if answer.status_code == httpx.codes.NOT_FOUND else answer
-
-        return str(until(ask).raise_for_status().json()["cashier_url"])
+        """Asked once: an order that waits to be paid can be paid."""
+        return str(self.http.post(f"/payments/{order_no}").raise_for_status().json()["cashier_url"])
 
     def _get(self, path: str) -> dict[str, Any]:
         body: dict[str, Any] = self.http.get(path).raise_for_status().json()
@@ -106,7 +101,7 @@ class Shop:
         until(lambda: CatalogItem.objects.filter(sku__in=units).count() == len(units))
 
     def wait(self, order_no: str, *statuses: str) -> str:
-        """Wait until the order is in one of these; which one."""
+        """Wait until its buyer sees the order in one of these; which one."""
         until(lambda: _status(order_no) in statuses, lambda: f"order {order_no} is {_status(order_no)}")
         return _status(order_no)
 
@@ -139,7 +134,7 @@ def until(is_so: Callable[[], Any], complaint: Callable[[], str] = lambda: "it n
 
 
 def _status(order_no: str) -> str:
-    return Order.objects.values_list("status", flat=True).get(order_no=order_no)
+    return Order.objects.get(order_no=order_no).shown_status
 
 
 @contextmanager

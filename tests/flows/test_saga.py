@@ -47,6 +47,17 @@ class TestPlacing:
 
 
 class TestPaying:
+    def test_is_possible_as_soon_as_the_buyer_is_asked_to(self, shop: Shop):
+        """Protects `shown_status`: the buyer looks all the time, and pays at once."""
+        shop.put(TEAPOT=40)
+        alice = shop.buyer("alice")
+
+        for _ in range(20):
+            order_no = alice.place(TEAPOT=1)
+            until(lambda order_no=order_no: alice.order(order_no)["status"] == "PENDING_PAYMENT")
+
+            assert alice.cashier_url(order_no).startswith(shop.paysim.url)
+
     def test_sells_the_stock_and_grants_points_once(self, shop: Shop):
         shop.put(TEAPOT=5)
         alice = shop.buyer("alice")

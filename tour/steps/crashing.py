@@ -31,7 +31,7 @@ class _Crowd:
             self.placed.append(order_no)
             self._counting.notify_all()
         buyer.wait(order_no, "PENDING_PAYMENT", timeout_s=_PATIENCE_S)
-        self._guide.cashier.pay(buyer.cashier_url(order_no, timeout_s=_PATIENCE_S))
+        self._guide.cashier.pay(buyer.cashier_url(order_no))
         return order_no
 
     def wait_until_placed(self, count: int) -> None:
