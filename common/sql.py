@@ -13,7 +13,7 @@ import msgspec
 from django.db import connections
 from django.db.models import QuerySet
 
-
+#: Rows deleted per transaction.
 _BATCH_COUNT = 5000
 
 

@@ -68,4 +68,4 @@ class TestPool:
             connection.ensure_connection()
 
         assert time.monotonic() - began_s < 2.5
-        connection.close_pool()
+        connection.close_pool()  # type: ignore[attr-defined]  # PostgreSQL's wrapper has it

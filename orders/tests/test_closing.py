@@ -110,7 +110,6 @@ class TestCloseOverdue:
 
         assert closing.close_overdue(now=NOON + DAY, limit=2) == ["M4", "M3"]
 
-
     def test_goes_on_behind_one_that_cannot_be_closed(self, queue: RecordedQueue, caplog: pytest.LogCaptureFixture):
         """Protects the `except` in `_close`, and that what failed counts for nothing: else it is first for ever."""
         for number in range(3):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -12,7 +13,7 @@ from inventory.models import Reservation
 from inventory.tests import shelf
 from orders.models import OrderRefund
 from orders.tests import book
-from tests.flows.shop import Shop, until
+from tests.flows.shop import Buyer, Shop, until
 
 pytestmark = pytest.mark.django_db(databases=list(SERVICES), transaction=True)
 
@@ -54,7 +55,7 @@ class TestPaying:
 
         for _ in range(20):
             order_no = alice.place(TEAPOT=1)
-            until(lambda order_no=order_no: alice.order(order_no)["status"] == "PENDING_PAYMENT")
+            until(partial(_is_to_be_paid, alice, order_no))
 
             assert alice.cashier_url(order_no).startswith(shop.paysim.url)
 
@@ -73,6 +74,10 @@ class TestPaying:
         shop.verify()
         assert PointsEntry.objects.count() == 1
         assert alice.points() == 25
+
+
+def _is_to_be_paid(buyer: Buyer, order_no: str) -> bool:
+    return bool(buyer.order(order_no)["status"] == "PENDING_PAYMENT")
 
 
 class TestPayingTwice:

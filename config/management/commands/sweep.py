@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError
 
 import messaging.tidying
@@ -33,27 +33,33 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["every"] is None:
-            for sentence, chore in _chores():
-                self._do(sentence, chore)
+            if not self._sweep():
+                raise CommandError("Not everything could be swept: the log says why.", returncode=3)
             return
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         self.stdout.write(f"ready sweeping every {options['every']:g} s")
         while not stop.wait(options["every"]):
-            for sentence, chore in _chores():
-                try:
-                    self._do(sentence, chore)
-                except (TryAgain, DatabaseError, InterfaceError) as error:
-                    log.warning("sweeping was interrupted and goes on at the next pass: %s", error)
+            self._sweep()
 
-    def _do(self, sentence: str, chore: Callable[[], int]) -> None:
-        with database_access():  # Without it, a connection that a restart of the database broke would stay broken.
-            self.stdout.write(sentence.format(chore()))
+    def _sweep(self) -> bool:
+        """One pass; what keeps one chore from being done keeps no other. Whether all were done."""
+        is_done = True
+        for sentence, chore in _chores():
+            try:
+                # Without this, a connection that a restart of the database broke would stay broken.
+                with database_access():
+                    self.stdout.write(sentence.format(chore()))
+            except Exception as error:
+                is_expected = isinstance(error, TryAgain | DatabaseError | InterfaceError)
+                log.warning("not now: %s: %s", sentence.format("?"), error, exc_info=not is_expected)
+                is_done = False
+        return is_done
 
 
 def _chores() -> Iterator[tuple[str, Callable[[], int]]]:
-    """What a pass does, each by itself: whatever keeps one of them from being done keeps no other."""
+    """What a pass does: sentences, and functions that do what they say and return how often."""
     moment = now()
     yield "{} overdue orders are closing", lambda: len(closing.close_overdue(now=moment, limit=_LIMIT))
     yield "{} old answers are forgotten", partial(orders.services.tidying.forget_old_answers, now=moment)
