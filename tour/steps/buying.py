@@ -10,7 +10,7 @@ _CENTS_PER_POINT = 100
 
 
 def buy_and_pay(guide: Guide, number: int) -> None:
-    guide.story.step(number, "Buy and pay", "From the basket to the points, over six messages in one sequence.")
+    guide.story.step(number, "Buy and pay", "From the basket to the points, over seven messages in one sequence.")
     alice = guide.buyers["alice"]
     points_before = alice.points()
 
