@@ -100,6 +100,8 @@ class BrokerConfig:
 
     #: Keep resets of offsets and have pulls follow them; else tell consumers to move (code 220), as before 5.0.
     server_side_reset: Annotated[bool, "useServerSideResetOffset"] = True
+    # A subscription by expression is served rather than refused. RocketMQ's default is false.
+    property_filter: Annotated[bool, "enablePropertyFilter"] = True
 
     # Delays and timers
     delay_levels: Annotated[str, "messageDelayLevel"] = DELAY_LEVELS

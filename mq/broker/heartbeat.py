@@ -8,13 +8,11 @@ Source: RocketMQ ClientManageProcessor.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING
 
 from mq.broker import subscription, system_names
 from mq.broker.background import Background
 from mq.broker.clients import MAX_GROUPS_PER_CLIENT, SCAN_INTERVAL_S, Client
-from mq.broker.subscription import Subscription
 from mq.errors import ResponseError
 from mq.remoting.bodies import CheckClientRequestBody, ConsumerData, HeartbeatData
 from mq.remoting.codes import RequestCode, ResponseCode
@@ -60,7 +58,7 @@ class HeartbeatProcessor:
             return
         retry_topic = system_names.retry_topic(group.group_name)
         self._broker.topics.ensure(retry_topic, queue_count=max(1, group.retry_queue_nums))
-        self._broker.consumers.register(consumer, _readable(consumer), client)
+        self._broker.consumers.register(consumer, map(subscription.from_data, consumer.subscription_data_set), client)
 
     def _unregister(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
         header = command.header(UnregisterClientRequestHeader)
@@ -75,8 +73,9 @@ class HeartbeatProcessor:
         """A consumer asks at its start whether its expression is one we understand."""
         body = CheckClientRequestBody.from_json(command.body)
         if body.subscription_data is not None:
-            subscription.require_tag(body.subscription_data.expression_type)
-            subscription.from_data(body.subscription_data)
+            data = body.subscription_data
+            subscription.require_supported(data.expression_type, self._broker.config)
+            subscription.parse(data.sub_string, data.expression_type)
         return command.respond()
 
     # ---- the service: clients that fell silent
@@ -92,12 +91,3 @@ class HeartbeatProcessor:
         self._broker.producers.drop_expired(now_s)
         self._broker.consumers.drop_expired(now_s)
         return SCAN_INTERVAL_S
-
-
-def _readable(consumer: ConsumerData) -> list[Subscription]:
-    """The subscriptions of a heartbeat; one we cannot read is left out, and the pulls that need it are told why."""
-    found = []
-    for data in consumer.subscription_data_set:
-        with contextlib.suppress(ResponseError):
-            found.append(subscription.from_data(data))
-    return found

@@ -1,6 +1,6 @@
 """Pulls that found nothing and wait for a message, so that consumers neither ask in a loop nor wait for one.
 
-A pull is held by queue. It is woken in the turn in which a message that matches its tags became durable, or when the
+A pull is held by queue. It is woken in the turn in which a message that its filter accepts became durable, or when the
 time its client asked for is up; either way it runs again and is answered.
 Source: RocketMQ PullRequestHoldService.
 """
@@ -43,7 +43,7 @@ class LongPolling:
         self._count += 1
         return True
 
-    def _arrived(self, topic: str, queue_id: int, queue_offset_after: int, tag_code: int) -> None:
+    def _arrived(self, topic: str, queue_id: int, queue_offset_after: int, tag_code: int, text: bytes) -> None:
         queue = (topic, queue_id)
         waiting = self._held.get(queue)
         if not waiting:
@@ -51,8 +51,7 @@ class LongPolling:
         woken = [
             request
             for request in waiting
-            if queue_offset_after > request.header.queue_offset
-            and (request.tag_codes is None or tag_code in request.tag_codes)
+            if queue_offset_after > request.header.queue_offset and request.filter.accepts(tag_code, text)
         ]
         for request in woken:
             self._release(queue, request)

@@ -18,10 +18,10 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from mq.broker import subscription
+from mq.broker.subscription import MessageFilter
 from mq.broker.system_names import PERM_READ
 from mq.errors import ResponseError
 from mq.remoting.codes import RequestCode, ResponseCode
@@ -45,8 +45,6 @@ _CODES: Final = {
     GetStatus.NO_QUEUE: ResponseCode.PULL_OFFSET_MOVED,
 }
 
-_cached_tags = lru_cache(maxsize=4096)(subscription.parse_tags)
-
 
 @dataclass(slots=True, eq=False)
 class PullRequest:
@@ -55,7 +53,7 @@ class PullRequest:
     connection: Connection
     command: RemotingCommand
     header: PullMessageRequestHeader
-    tag_codes: frozenset[int] | None
+    filter: MessageFilter
 
     @property
     def hold_ms(self) -> int:
@@ -71,10 +69,10 @@ class PullProcessor:
 
     def _pull(self, connection: Connection, command: RemotingCommand) -> RemotingCommand | None:
         header = command.header(PullMessageRequestHeader)
-        tag_codes = self._check(header)
+        wanted = self._check(header)
         if header.sys_flag & PullSysFlag.COMMIT_OFFSET:
             self._broker.offsets.commit(header.consumer_group, header.topic, header.queue_id, header.commit_offset)
-        request = PullRequest(connection, command, header, tag_codes)
+        request = PullRequest(connection, command, header, wanted)
         response = self._read(request)
         may_hold = header.sys_flag & PullSysFlag.SUSPEND and not command.is_oneway
         if response.code == ResponseCode.PULL_NOT_FOUND and may_hold and self._broker.long_polling.hold(request):
@@ -85,7 +83,7 @@ class PullProcessor:
         """Answer a pull that was held: by what is there now."""
         command = request.command
         try:
-            request.tag_codes = self._check(request.header)  # the subscription may have changed meanwhile
+            request.filter = self._check(request.header)  # the subscription may have changed meanwhile
             response = self._read(request)
         except ResponseError as error:
             response = command.respond(error.code, error.remark)
@@ -96,8 +94,8 @@ class PullProcessor:
 
     # ---- what may be read
 
-    def _check(self, header: PullMessageRequestHeader) -> frozenset[int] | None:
-        """The checks in RocketMQ's order; gives the tag hashes to filter by.
+    def _check(self, header: PullMessageRequestHeader) -> MessageFilter:
+        """The checks in RocketMQ's order; gives what to filter by.
 
         Raises: ResponseError: 16, 26, 17, 29, or what is wrong with the subscription.
         """
@@ -133,11 +131,11 @@ class PullProcessor:
                 f"the consumer group[{header.consumer_group}] is forbidden for topic[{header.topic}]",
             )
         if header.sys_flag & PullSysFlag.SUBSCRIPTION:
-            subscription.require_tag(header.expression_type)
-            return _cached_tags(header.subscription)
+            subscription.require_supported(header.expression_type, broker.config)
+            return subscription.parse(header.subscription, header.expression_type)
         return self._subscribed(header, may_broadcast=group.consume_broadcast_enable)
 
-    def _subscribed(self, header: PullMessageRequestHeader, *, may_broadcast: bool) -> frozenset[int] | None:
+    def _subscribed(self, header: PullMessageRequestHeader, *, may_broadcast: bool) -> MessageFilter:
         """The filter that the group's heartbeats named."""
         group = self._broker.consumers.group(header.consumer_group)
         if group is None:
@@ -159,8 +157,8 @@ class PullProcessor:
             raise ResponseError(
                 ResponseCode.SUBSCRIPTION_NOT_LATEST, f"the consumer's subscription not latest: {header.topic}"
             )
-        subscription.require_tag(subscribed.data.expression_type)
-        return subscribed.tag_codes
+        subscription.require_supported(subscribed.data.expression_type, self._broker.config)
+        return subscribed.filter
 
     # ---- what is there
 
@@ -183,7 +181,8 @@ class PullProcessor:
             header.queue_offset,
             max_count=max_count,
             max_bytes=max_bytes,
-            tag_codes=request.tag_codes,
+            tag_codes=request.filter.tag_codes,
+            wants=request.filter.wants,
         )
         took_ms = (time.perf_counter() - began_s) * 1000
         if took_ms > self._broker.statistics.slowest_pull_ms:

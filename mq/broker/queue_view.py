@@ -8,11 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from mq import dialect
+from mq.broker.subscription import Subscription
 from mq.errors import ResponseError
+from mq.message.record import properties_text
 from mq.remoting.codes import RequestCode, ResponseCode
 from mq.remoting.command import RemotingCommand
 from mq.remoting.connection import Connection, Handler
 from mq.remoting.headers import QueryConsumeQueueRequestHeader
+from mq.store.consume_queue import QueueEntry
 
 if TYPE_CHECKING:
     from mq.broker.app import Broker
@@ -38,7 +41,7 @@ class QueueViewProcessor:
         first = max(header.index, store.min_offset(topic, queue_id))
         entries = [
             {
-                "eval": subscribed is None or subscribed.tag_codes is None or entry.tag_code in subscribed.tag_codes,
+                "eval": self._would_get(subscribed, entry),
                 "physicOffset": entry.commit_log_offset,
                 "physicSize": entry.record_bytes,
                 "tagsCode": entry.tag_code,
@@ -55,3 +58,12 @@ class QueueViewProcessor:
         elif header.consumer_group:
             body["filterData"] = f"{header.consumer_group}@{topic} is not online!"
         return command.respond(body=dialect.dumps(dict(sorted(body.items()))))
+
+    def _would_get(self, subscribed: Subscription | None, entry: QueueEntry) -> bool:
+        """Nothing matches a wrong expression, or a record that is not there any more."""
+        if subscribed is None:
+            return True
+        if isinstance(subscribed.outcome, ResponseError):
+            return False
+        record = self._broker.store.record_at(entry.commit_log_offset)
+        return record is not None and subscribed.outcome.accepts(entry.tag_code, properties_text(record))

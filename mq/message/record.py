@@ -37,6 +37,8 @@ MAGIC_BLANK: Final = 0xCBD43194
 FIXED_BYTES: Final = 91
 QUEUE_OFFSET_AT: Final = 20
 COMMIT_LOG_OFFSET_AT: Final = 28
+_SYS_FLAG_LAST_BYTE_AT: Final = 39
+_BODY_LENGTH_AT: Final = 84  # 12 more for each host that is IPv6
 STORE_TIMESTAMP_AT: Final = 56  # 68 when the born host is IPv6
 #: The most a compressed body may grow to, and by what factor: a few bytes must not become gigabytes.
 MAX_INFLATED_BYTES: Final = 4 * 1024 * 1024
@@ -174,6 +176,16 @@ def iterate(data: bytes, *, inflate: bool = False) -> Iterator[ReceivedMessage]:
         message = decode(data, at, inflate=inflate)
         yield message
         at += message.record_bytes
+
+
+def properties_text(data: bytes) -> bytes:
+    """The properties of one whole record, which is known to be one: nothing is checked, nothing else decoded."""
+    flags = data[_SYS_FLAG_LAST_BYTE_AT]
+    at = _BODY_LENGTH_AT + (12 if flags & sys_flag.BORN_HOST_V6 else 0) + (12 if flags & sys_flag.STORE_HOST_V6 else 0)
+    topic_at = at + 4 + int.from_bytes(data[at : at + 4], "big")
+    if data[7] == MAGIC_V2 & 0xFF:
+        return data[topic_at + 4 + int.from_bytes(data[topic_at : topic_at + 2], "big") :]
+    return data[topic_at + 3 + data[topic_at] :]
 
 
 def inflate_body(body: bytes, flags: int) -> bytes:

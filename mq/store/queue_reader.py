@@ -5,19 +5,22 @@ from __future__ import annotations
 import enum
 import struct
 from collections.abc import Callable
+from time import perf_counter
 from typing import Final
 
 import msgspec
 
 from mq.errors import CorruptRecord
 from mq.message import sys_flag
-from mq.message.record import STORE_TIMESTAMP_AT
+from mq.message.record import STORE_TIMESTAMP_AT, properties_text
 from mq.store.commit_log import CommitLog
 from mq.store.consume_queue import ENTRY, QueueEntry
 from mq.store.queue_table import QueueTable
 
 #: How many entries a filtered read looks at before it answers with what it has: a rare tag must not stop the loop.
 _MAX_FILTERED_ENTRIES: Final = 800
+#: ... and how long it may look at records that are not wanted, as that takes longer than looking at entries.
+_MAX_FILTERING_S: Final = 0.01
 _SYS_FLAG_AT: Final = 36
 
 
@@ -56,10 +59,12 @@ class QueueReader:
         max_count: int,
         max_bytes: int,
         tag_codes: frozenset[int] | None = None,
+        wants: Callable[[bytes], bool] | None = None,
     ) -> GetResult:
         """Messages of a queue from `queue_offset` on, at most `max_bytes` unless the first alone is longer.
 
-        With `tag_codes`, only those whose code is among them; `next_offset` is then behind all that were looked at.
+        With `tag_codes`, only those whose code is among them, and with `wants`, only those whose properties text it is
+        true of; `next_offset` is then behind all that were looked at.
         Raises: CorruptRecord: the queue points to something else than that message. The next start then reads the whole
             log, and repairs the queue or refuses the log.
         """
@@ -79,14 +84,21 @@ class QueueReader:
         total = 0
         next_offset = queue_offset
         read = self._log.queued_record
-        data = queue.read(queue_offset, max_count if tag_codes is None else _MAX_FILTERED_ENTRIES)
+        is_filtered = tag_codes is not None or wants is not None
+        data = queue.read(queue_offset, _MAX_FILTERED_ENTRIES if is_filtered else max_count)
+        ends_at_s = perf_counter() + _MAX_FILTERING_S if wants is not None else 0.0
         try:
             for commit_log_offset, record_bytes, tag_code in ENTRY.iter_unpack(data):
                 if tag_codes is None or tag_code in tag_codes:
                     if records and (len(records) >= max_count or total + record_bytes > max_bytes):
                         break
-                    records.append(read(commit_log_offset, record_bytes, topic, queue_id, next_offset))
-                    total += record_bytes
+                    record = read(commit_log_offset, record_bytes, topic, queue_id, next_offset)
+                    if wants is None or wants(properties_text(record)):
+                        records.append(record)
+                        total += record_bytes
+                    elif perf_counter() > ends_at_s:
+                        next_offset += 1
+                        break
                 next_offset += 1
         except CorruptRecord:
             self._on_damage()

@@ -43,7 +43,7 @@ __all__ = ["AppendResult", "GetResult", "GetStatus", "MessageStore", "PutStatist
 
 logger = logging.getLogger(__name__)
 
-ArrivalListener = Callable[[str, int, int, int], None]
+ArrivalListener = Callable[[str, int, int, int, bytes], None]
 
 _TRANSACTION_MASK: Final = sys_flag.TRANSACTION_MASK
 _TRANSACTION_OPEN: Final = (sys_flag.TRANSACTION_PREPARED, sys_flag.TRANSACTION_ROLLBACK)
@@ -313,14 +313,16 @@ class MessageStore:
             self._index.add(group)
             self._maintenance.index_later()
         for listener in self._listeners:
-            for queue, _offset, _bytes, code, topic, *_ in group:
+            for queue, _offset, _bytes, code, topic, text, *_ in group:
                 if queue is not None:
-                    listener(topic, queue.queue_id, queue.max_offset, code)
+                    listener(topic, queue.queue_id, queue.max_offset, code, text)
 
     # ---- reading
 
     def add_arrival_listener(self, listener: ArrivalListener) -> None:
-        """Call `listener(topic, queue_id, queue_offset_after, tag_code)` for each message that becomes visible."""
+        """Call `listener(topic, queue_id, queue_offset_after, tag_code, properties_text)` for each message that becomes
+        visible.
+        """
         self._listeners.append(listener)
 
     def record_at(self, commit_log_offset: int) -> bytes | None:

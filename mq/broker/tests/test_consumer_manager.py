@@ -74,7 +74,7 @@ class TestHeartbeat:
         group = wire.broker.consumers.group("orders")
         assert group is not None
         assert (group.message_model, group.consume_type) == ("CLUSTERING", "CONSUME_PASSIVELY")
-        assert group.subscriptions["order-events"].tag_codes == frozenset({65, 67})
+        assert group.subscriptions["order-events"].filter.tag_codes == frozenset({65, 67})
         assert group.subscriptions["order-events"].version == 17
 
     async def test_replaces_a_subscription_by_a_newer_one_only(self, wire: Wire):
@@ -82,11 +82,11 @@ class TestHeartbeat:
         await wire.heartbeat("orders", {"order-events": "B"}, version=4)
         group = wire.broker.consumers.group("orders")
         assert group is not None
-        assert group.subscriptions["order-events"].tag_codes == frozenset({65})
+        assert group.subscriptions["order-events"].filter.tag_codes == frozenset({65})
 
         await wire.heartbeat("orders", {"order-events": "B"}, version=6)
 
-        assert group.subscriptions["order-events"].tag_codes == frozenset({66})
+        assert group.subscriptions["order-events"].filter.tag_codes == frozenset({66})
 
     async def test_drops_subscriptions_that_are_not_listed_any_more(self, wire: Wire):
         await wire.heartbeat("orders", {"order-events": "*", "stock-events": "*"})
@@ -251,7 +251,10 @@ class TestCheckClientConfig:
         [
             ("TAG", "A || B", 0),
             ("TAG", " || ", ResponseCode.SUBSCRIPTION_PARSE_FAILED),
-            ("SQL92", "a > 1", ResponseCode.SYSTEM_ERROR),
+            ("SQL92", "a > 1", 0),
+            ("SQL92", "a > ", ResponseCode.SUBSCRIPTION_PARSE_FAILED),
+            ("SQL92", "", ResponseCode.SUBSCRIPTION_PARSE_FAILED),
+            ("XPATH", "/a", ResponseCode.SUBSCRIPTION_PARSE_FAILED),
         ],
     )
     async def test_says_whether_an_expression_is_understood(self, wire: Wire, expression_type, expression, code):

@@ -150,14 +150,6 @@ class TestSubscriptionOfAPull:
 
         assert (older.code, newer.code) == (ResponseCode.PULL_NOT_FOUND, ResponseCode.SUBSCRIPTION_NOT_LATEST)
 
-    async def test_cannot_be_sql(self, wire: Wire):
-        await wire.create_topic("order-events")
-
-        response = await wire.pull("order-events", tags="a > 1", expression_type="SQL92")
-
-        assert response.code == ResponseCode.SYSTEM_ERROR
-        assert "SQL92" in str(response.remark)
-
     @pytest.mark.parametrize("tags", [" || ", "A||" * 2000])
     async def test_must_have_tags_and_be_short(self, wire: Wire, tags):
         await wire.create_topic("order-events")

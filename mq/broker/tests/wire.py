@@ -92,10 +92,11 @@ class Wire:
         version: int = 1,
         model: str = "CLUSTERING",
         producer_group: str | None = None,
+        expression_type: str = "TAG",
     ) -> RemotingCommand:
-        """A consumer's heartbeat: `subscriptions` gives each topic its tag expression."""
+        """A consumer's heartbeat: `subscriptions` gives each topic its expression."""
         topics = [
-            SubscriptionData(topic=topic, sub_string=tags, sub_version=version)
+            SubscriptionData(topic=topic, sub_string=tags, sub_version=version, expression_type=expression_type)
             for topic, tags in (subscriptions or {}).items()
         ]
         consumers = [ConsumerData(group_name=group, message_model=model, subscription_data_set=topics)]

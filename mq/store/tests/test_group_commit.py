@@ -53,7 +53,7 @@ class TestACommit:
     async def test_answers_in_the_order_of_the_log_after_queues_know(self, tmp_path: Path) -> None:
         store = started(tmp_path, FaultyDisk())
         seen: list[str] = []
-        store.add_arrival_listener(lambda topic, queue_id, after, code: seen.append(f"{topic} {after}"))
+        store.add_arrival_listener(lambda topic, queue_id, after, code, text: seen.append(f"{topic} {after}"))
 
         store.append(fields_of("orders", b"one"))
         store.when_durable(lambda error: seen.append(f"first {store.max_offset('orders', 0)} {error}"))
