@@ -160,6 +160,8 @@ def _equal(left: Node, right: Node) -> Node:
             return True if other is None else None
         if other is None:
             return False
+        if one.__class__ is str is other.__class__:
+            return one == other
         return compare(one, other) == 0
 
     return Node(evaluate, 1 + max(left.depth, right.depth), is_condition=True)

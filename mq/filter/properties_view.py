@@ -30,17 +30,17 @@ class PropertiesView(dict[bytes, str | None]):
         text = self._text
         self.spend(len(text))
         at = text.rfind(marker)
-        start = at + len(marker)
-        while at >= 0 and text[start : start + 1] in (b"", b"\x02"):  # without a value an entry does not count
-            self.spend(_EMPTY_ENTRY_WORK)
-            at = text.rfind(marker, 0, at + 1)
+        while at >= 0:
             start = at + len(marker)
-        value: str | None = None
-        if at >= 0:
             end = text.find(b"\x02", start)
-            value = (text[start:] if end < 0 else text[start:end]).decode(errors="replace")
-        self[marker] = value
-        return value
+            found = text[start:] if end < 0 else text[start:end]
+            if found:
+                value = self[marker] = found.decode(errors="replace")
+                return value
+            self.spend(_EMPTY_ENTRY_WORK)  # without a value an entry does not count, but an earlier one may
+            at = text.rfind(marker, 0, at + 1)
+        self[marker] = None
+        return None
 
     def spend(self, work: int) -> None:
         """Raises: TooMuchWork: with this, more than `MAX_WORK`."""
