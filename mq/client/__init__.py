@@ -5,6 +5,7 @@ nothing before `start()` (or `async with`). Producers and consumers of one proce
 """
 
 from mq.client.admin import Admin, QueueProgress
+from mq.client.broadcasting import MessageModel
 from mq.client.instance import Client
 from mq.client.offset_store import ConsumeFromWhere
 from mq.client.producer import Producer
@@ -22,6 +23,7 @@ from mq.client.results import (
     TransactionState,
 )
 from mq.client.settings import ClientSettings
+from mq.client.subscription import MessageSelector
 from mq.client.transaction_producer import TransactionProducer
 
 __all__ = [
@@ -32,6 +34,8 @@ __all__ = [
     "ClientSettings",
     "ConsumeFromWhere",
     "ConsumeResult",
+    "MessageModel",
+    "MessageSelector",
     "Producer",
     "PullConsumer",
     "PullResult",

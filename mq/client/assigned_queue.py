@@ -164,7 +164,7 @@ class AssignedQueue:
             commit_offset=0,
             suspend_timeout_millis=int(settings.pull_suspend_s * 1000),
             sub_version=self._subscription.version,
-            expression_type="TAG",
+            expression_type=self._subscription.expression_type,
             max_msg_bytes=settings.pull_batch_bytes,
             broker_name=self.queue.broker_name,
         )

@@ -62,6 +62,16 @@ class BrokerCalls:
         )
         await self.call(address, RequestCode.UNREGISTER_CLIENT, header)
 
+    async def check_client(
+        self, address: str, client_id: str, group: str, subscription: bodies.SubscriptionData
+    ) -> None:
+        """Ask whether the broker understands a subscription.
+
+        Raises: ResponseError: 23 with the reason it does not; 1: it does not filter by such expressions.
+        """
+        body = bodies.CheckClientRequestBody(client_id=client_id, group=group, subscription_data=subscription)
+        await self.call(address, RequestCode.CHECK_CLIENT_CONFIG, body=body.to_json())
+
     async def consumer_ids(self, address: str, group: str) -> list[str]:
         header = headers.GetConsumerListByGroupRequestHeader(consumer_group=group)
         response = await self.call(address, RequestCode.GET_CONSUMER_LIST_BY_GROUP, header)

@@ -104,6 +104,11 @@ class Client:
         if self._generation != forking.generation():
             raise AlreadyStopped("started in the parent of this process: after a fork, make and start a new one")
 
+    @property
+    def stable_id(self) -> str:
+        """The client id without what changes from start to start; RocketMQ's clients call themselves DEFAULT there."""
+        return f"{self.client_id.partition('@')[0]}@{self._instance_name or 'DEFAULT'}"
+
     def descriptors(self) -> Iterator[int]:
         """The file descriptors of the open connections."""
         if self._user_count:

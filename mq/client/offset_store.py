@@ -48,6 +48,12 @@ class OffsetStore:
         #: What a broker was to be told when it could not be reached.
         self._unheard: dict[MessageQueue, int] = {}
 
+    def open(self) -> None:
+        """Called once, before anything else."""
+
+    def close(self) -> None:
+        """Called once, after everything else."""
+
     async def start_of(self, queue: MessageQueue) -> int:
         """Where to begin: where the group stopped, as the broker knows it or as we know better.
 
@@ -59,6 +65,11 @@ class OffsetStore:
         self._told.pop(queue, None)  # Somebody else may have told something else since.
         if committed is not None or unheard is not None:
             return max(committed or 0, unheard or 0)
+        return await self._first_of(queue)
+
+    async def _first_of(self, queue: MessageQueue) -> int:
+        """Where a group begins that has never consumed this queue."""
+        address = self._client.routes.master(queue.broker_name)
         is_retry = queue.topic.startswith(RETRY_PREFIX)
         if self._from_where is ConsumeFromWhere.TIMESTAMP and not is_retry:
             return await self._client.brokers.search_offset(address, queue, self._from_timestamp_ms)

@@ -11,7 +11,7 @@ from typing import Self
 from mq.client.instance import Client
 from mq.client.results import PullResult
 from mq.client.settings import ClientSettings
-from mq.client.subscription import ALL, Subscription
+from mq.client.subscription import ALL, Subscription, Wanted
 from mq.message import MessageQueue
 from mq.message.message import check_group
 from mq.remoting.headers import PullMessageRequestHeader, PullSysFlag
@@ -66,11 +66,12 @@ class PullConsumer:
         queue: MessageQueue,
         queue_offset: int,
         *,
-        tags: str | list[str] = ALL,
+        tags: Wanted = ALL,
         max_count: int = 32,
         wait_s: float = 0.0,
     ) -> PullResult:
-        """Up to `max_count` messages (brokers give 32 at most) from `queue_offset` on, of the wanted tags.
+        """Up to `max_count` messages (brokers give 32 at most) from `queue_offset` on, of the wanted tags, or those
+        that `MessageSelector.by_sql(...)` selects.
 
         When there are none the broker waits up to `wait_s` for one. Go on at the result's `next_offset`, always.
 
@@ -89,7 +90,7 @@ class PullConsumer:
             suspend_timeout_millis=int(wait_s * 1000),
             subscription=subscription.expression,
             sub_version=subscription.version,
-            expression_type="TAG",
+            expression_type=subscription.expression_type,
             max_msg_bytes=_MAX_BYTES,
             broker_name=queue.broker_name,
         )

@@ -12,17 +12,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, Self
 
 from mq.client import handlers, running_info
 from mq.client.assigned_queue import AssignedQueue, Consumption
 from mq.client.background import cancel, spawn
+from mq.client.broadcasting import Dropped, EveryQueue, MessageModel
 from mq.client.consume_concurrently import ConcurrentConsumption
 from mq.client.consume_orderly import OrderlyConsumption
+from mq.client.expression_check import check_expressions
 from mq.client.handlers import Handler
 from mq.client.instance import Client
+from mq.client.local_offset_store import LocalFileOffsetStore
 from mq.client.offset_store import ConsumeFromWhere, OffsetStore
 from mq.client.order_locks import OrderLocks
 from mq.client.process_queue import ProcessQueue
@@ -30,7 +35,7 @@ from mq.client.rebalance import Rebalance
 from mq.client.results import ConsumeResult
 from mq.client.send_back import SendBack
 from mq.client.settings import ClientSettings
-from mq.client.subscription import ALL, Subscription
+from mq.client.subscription import ALL, Subscription, Wanted
 from mq.clock import Clock
 from mq.errors import MQError
 from mq.message import MessageQueue, ReceivedMessage, properties
@@ -62,6 +67,8 @@ class PushConsumer:
     max_reconsume_times: tries after the first one before a message becomes a dead letter (16; orderly: without end).
     from_where: where a group begins in queues it has never consumed; `from_timestamp_ms` for TIMESTAMP.
     consume_timeout_s: a concurrent handler that takes longer has its messages given to somebody else.
+    message_model: BROADCASTING gives every message to every member of the group: each keeps its offsets in a file below
+        `offsets_folder` (see `mq.client.local_offset_store`), and what a handler fails at does not come again.
     on_queues_changed: called with the queues that are ours whenever that changes.
     """
 
@@ -81,6 +88,8 @@ class PushConsumer:
         from_where: ConsumeFromWhere = ConsumeFromWhere.LAST_OFFSET,
         from_timestamp_ms: int = 0,
         consume_timeout_s: float = 900.0,
+        message_model: MessageModel = MessageModel.CLUSTERING,
+        offsets_folder: Path | None = None,
         suspend_s: float = 1.0,
         on_queues_changed: Callable[[frozenset[MessageQueue]], None] | None = None,
     ) -> None:
@@ -98,8 +107,14 @@ class PushConsumer:
         if max_reconsume_times is None:
             max_reconsume_times = _WITHOUT_END if orderly else _DEFAULT_RECONSUME_TIMES
         self._max_reconsume_times = max_reconsume_times
-        self._send_back = SendBack(self.client, group, max_reconsume_times)
+        self._message_model = message_model
+        self._is_broadcasting = message_model is MessageModel.BROADCASTING
+        self._needs_locks = orderly and not self._is_broadcasting
+        self._send_back: SendBack | Dropped = SendBack(self.client, group, max_reconsume_times)
         self._offsets = OffsetStore(self.client, group, from_where, from_timestamp_ms)
+        if self._is_broadcasting:
+            self._send_back = Dropped(group)
+            self._offsets = LocalFileOffsetStore(self.client, group, from_where, from_timestamp_ms, offsets_folder)
         self._locks = OrderLocks(self.client, group, self._lose_locks)
         self._subscriptions: dict[str, Subscription] = {}
         self._assigned: dict[MessageQueue, AssignedQueue] = {}
@@ -111,8 +126,9 @@ class PushConsumer:
 
     # ---- life
 
-    def subscribe(self, topic: str, tags: str | list[str] | tuple[str, ...] = ALL) -> None:
-        """Want a topic: all of it, or messages with one of some tags (`A || B`, or a list). Before `start` only.
+    def subscribe(self, topic: str, tags: Wanted = ALL) -> None:
+        """Want a topic: all of it, messages with one of some tags (`A || B`, or a list), or those that an expression
+        selects (`MessageSelector.by_sql("price > 10")`). Before `start` only.
 
         All members of a group must subscribe to the same: a broker keeps one subscription per group.
         Raises: InvalidMessage: a topic that RocketMQ does not allow.
@@ -125,16 +141,23 @@ class PushConsumer:
         """Join the group and take a first share of the queues.
 
         Servers that cannot be reached are no error: what is missing is made up for as soon as they can.
+        Raises: ResponseError: a broker does not understand an expression, and says why (23), or filters by none (1).
+            LocalOffsetsUnusable: the file of a broadcasting member.
         """
         if not self._subscriptions:
             raise ValueError(f"consumer group {self.group!r} subscribes to nothing: call subscribe() first")
-        retry_topic = RETRY_PREFIX + self.group
-        self._subscriptions[retry_topic] = Subscription.parse(retry_topic, ALL, self.client.clock.now_ms())
+        if not self._is_broadcasting:
+            retry_topic = RETRY_PREFIX + self.group
+            self._subscriptions[retry_topic] = Subscription.parse(retry_topic, ALL, self.client.clock.now_ms())
         self._consumption = self._make_consumption()
-        self._rebalance = Rebalance(self.client, self.group, self._subscriptions, self._apply_share)
+        self._rebalance = (EveryQueue if self._is_broadcasting else Rebalance)(
+            self.client, self.group, self._subscriptions, self._apply_share
+        )
         await self.client.join_consumer(self)
         self._is_running = True
         try:
+            self._offsets.open()
+            await check_expressions(self.client, self.group, self.heartbeat_data().subscription_data_set)
             is_complete = await self._rebalance.once()
         except BaseException:
             await self.stop(0.0)
@@ -143,7 +166,7 @@ class PushConsumer:
             spawn(self._commit_offsets(), f"offsets of group {self.group}"),
             spawn(self._rebalance.run(is_complete=is_complete), f"rebalance of group {self.group}"),
         ]
-        if self._is_orderly:
+        if self._needs_locks:
             self._tasks.append(spawn(self._renew_locks(), f"locks of group {self.group}"))
 
     async def stop(self, grace_s: float = 30.0) -> None:
@@ -166,8 +189,9 @@ class PushConsumer:
             await asyncio.wait(self._leaving.values(), timeout=grace_s)
         await self._offsets.commit(assigned.process_queue for assigned in self._assigned.values())
         await cancel(*self._tasks)  # Only now the task that commits: cut short, its requests could overtake the last.
-        if self._is_orderly:
+        if self._needs_locks:
             await self._locks.unlock(list(self._locks.held))
+        self._offsets.close()
         self._assigned.clear()
         await self.client.leave(self)
 
@@ -191,6 +215,7 @@ class PushConsumer:
     def heartbeat_data(self) -> ConsumerData:
         return ConsumerData(
             group_name=self.group,
+            message_model=self._message_model.value,
             consume_from_where=self._from_where.value,
             subscription_data_set=[_subscription_data(each) for each in self._subscriptions.values()],
         )
@@ -232,7 +257,7 @@ class PushConsumer:
         for queue in [queue for queue in self._assigned if queue.topic == topic and queue not in share]:
             self._give_up(queue)
         new = share - self._assigned.keys() - self._leaving.keys()
-        leases = await self._lock_share(topic, share, new) if self._is_orderly else dict.fromkeys(new, 0.0)
+        leases = await self._lock_share(topic, share, new) if self._needs_locks else dict.fromkeys(new, math.inf)
         is_complete = len(leases) == len(new) and not share & self._leaving.keys()
         for queue in sorted(leases):
             is_complete &= await self._take(queue, leases[queue])
@@ -279,7 +304,7 @@ class PushConsumer:
     async def _leave(self, assigned: AssignedQueue, unlock: bool) -> None:
         try:
             await assigned.give_up()
-            if self._is_orderly and unlock:
+            if self._needs_locks and unlock:
                 await self._locks.unlock([assigned.queue])
         finally:
             del self._leaving[assigned.queue]
@@ -355,4 +380,5 @@ def _subscription_data(subscription: Subscription) -> SubscriptionData:
         tags_set=tags,
         code_set=[properties.tag_code(tag) for tag in tags],
         sub_version=subscription.version,
+        expression_type=subscription.expression_type,
     )
