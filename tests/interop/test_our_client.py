@@ -19,6 +19,7 @@ BROKER_KEYS = {
     "transactionTimeOut": "300",
     "transactionCheckInterval": "200",
     "transactionOpBatchInterval": "100",
+    "enablePropertyFilter": "true",
 }
 
 
