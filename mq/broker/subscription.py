@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mq.errors import ResponseError
-from mq.filter import InvalidExpression, compile_sql92
+from mq.filter import Filter, InvalidExpression
 from mq.message import properties
 from mq.remoting.bodies import SubscriptionData
 from mq.remoting.codes import ResponseCode
@@ -73,7 +73,7 @@ def from_data(data: SubscriptionData) -> Subscription:
 def parse(expression: str | None, expression_type: str | None) -> MessageFilter:
     """What a pull, a heartbeat or a client's question carries.
 
-    Raises: ResponseError: 23 with the reason: tags as `parse_tags`, SQL92 as `compile_sql92`, or another type.
+    Raises: ResponseError: 23 with the reason: tags as `parse_tags`, SQL92 as `Filter`, or another type.
     """
     if is_tag(expression_type):
         return MessageFilter(_cached_tags(expression))
@@ -117,7 +117,7 @@ _cached_tags = lru_cache(maxsize=4096)(parse_tags)
 def _compiled(expression: str) -> Callable[[bytes], bool] | str:
     """A wrong one is remembered too: every heartbeat and every pull may bring it again."""
     try:
-        return compile_sql92(expression).matches
+        return Filter(expression).matches
     except InvalidExpression as error:
         logger.warning("a consumer's SQL92 expression matches nothing: %s in %.200r", error, expression)
         return f"{error} in {expression[:80]!r}"

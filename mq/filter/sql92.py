@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Final
-
 from mq.filter.parser import parse
 from mq.filter.properties_view import PropertiesView
 from mq.filter.values import NotComparable
 
-#: Compiled expressions that are kept: clients that send theirs with every pull should not have it read every time.
-_CACHE_SIZE: Final = 256
-
 
 class Filter:
-    """`expression` compiled; the same text gives the same filter."""
+    """`expression` compiled, which may take 10 ms: whoever meets the same one often keeps it.
+
+    Raises: InvalidExpression: no SQL92 as RocketMQ has it, or over a limit; the sentence says where and why.
+    """
 
     def __init__(self, expression: str) -> None:
         self.expression = expression
@@ -26,9 +23,3 @@ class Filter:
             return self._evaluate(PropertiesView(properties_text)) is True
         except NotComparable:
             return False
-
-
-@lru_cache(maxsize=_CACHE_SIZE)
-def compile_sql92(expression: str) -> Filter:
-    """Raises: InvalidExpression: no SQL92 as RocketMQ has it, or over a limit; the sentence says where and why."""
-    return Filter(expression)

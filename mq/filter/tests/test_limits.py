@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from mq.filter import InvalidExpression, compile_sql92
+from mq.filter import Filter, InvalidExpression
 from mq.filter.parser import MAX_COMPARISONS, MAX_DEPTH, MAX_LENGTH
 from mq.message import properties
 
@@ -23,25 +23,25 @@ class TestLimit:
         text = "a = '{}'"
         fits = text.format("x" * (MAX_LENGTH - len("a = ''")))
 
-        assert compile_sql92(fits).expression == fits
+        assert Filter(fits).expression == fits
         with pytest.raises(InvalidExpression, match=f"{MAX_LENGTH + 1} characters, {MAX_LENGTH} at most"):
-            compile_sql92(fits + " ")
+            Filter(fits + " ")
 
     @pytest.mark.parametrize(("opening", "closing"), [("(", ")"), ("NOT (", ")"), ("- ", ""), ("+", ""), ("NOT ", "")])
     def test_of_depth_is_kept(self, opening: str, closing: str):
         deep = f"{opening * (MAX_DEPTH + 1)}a{closing * (MAX_DEPTH + 1)} = 1"
 
         with pytest.raises(InvalidExpression, match=f"nested deeper than {MAX_DEPTH}"):
-            compile_sql92(deep)
+            Filter(deep)
 
     def test_of_depth_holds_for_comparisons_of_comparisons(self):
         with pytest.raises(InvalidExpression, match=f"nested deeper than {MAX_DEPTH}"):
-            compile_sql92("a" + " = TRUE" * 200)
+            Filter("a" + " = TRUE" * 200)
 
     def test_of_comparisons_is_kept(self):
-        assert compile_sql92(" OR ".join(["a = 1"] * MAX_COMPARISONS))
+        assert Filter(" OR ".join(["a = 1"] * MAX_COMPARISONS))
         with pytest.raises(InvalidExpression, match=f"more than {MAX_COMPARISONS} comparisons"):
-            compile_sql92(" OR ".join(["a = 1"] * MAX_COMPARISONS + ["b = 1"]))
+            Filter(" OR ".join(["a = 1"] * MAX_COMPARISONS + ["b = 1"]))
 
     def test_of_depth_leaves_room_on_the_stack(self):
         level = "b = 2 AND (a = 1 OR NOT ({}))"
@@ -51,7 +51,7 @@ class TestLimit:
         limit = sys.getrecursionlimit()
         sys.setrecursionlimit(_frames() + 500)
         try:
-            assert not compile_sql92(deep).matches(b"b\x013\x02")
+            assert not Filter(deep).matches(b"b\x013\x02")
         finally:
             sys.setrecursionlimit(limit)
 
@@ -61,7 +61,7 @@ def _frames() -> int:
 
 
 class TestWork:
-    """A millisecond for each message; here three, as the machine that runs this may be busy."""
+    """A millisecond of processor time for each message; here two, as not every machine is as fast."""
 
     @pytest.mark.parametrize(
         ("expression", "text"),
@@ -77,21 +77,21 @@ class TestWork:
         ids=["many names", "many entries", "long texts", "doubles", "whole numbers", "lists", "empty entries"],
     )
     def test_of_an_evaluation_is_bounded(self, expression: str, text: bytes):
-        found = compile_sql92(expression)
+        found = Filter(expression)
         seconds = []
         for _ in range(7):
-            began = time.perf_counter()
+            began = time.thread_time()
             assert not found.matches(text)
-            seconds.append(time.perf_counter() - began)
+            seconds.append(time.thread_time() - began)
 
         print(f"{min(seconds) * 1000:.2f} ms")
-        assert min(seconds) < 0.003
+        assert min(seconds) < 0.002
 
     def test_beyond_the_bound_matches_nothing_whatever_else_holds(self):
         looks = " AND ".join(f"p NOT CONTAINS 'x{number}'" for number in range(10))
 
-        assert compile_sql92(looks).matches(b"p\x01" + b"a" * 3000)
-        assert not compile_sql92(looks).matches(ONE_LONG_VALUE)
+        assert Filter(looks).matches(b"p\x01" + b"a" * 3000)
+        assert not Filter(looks).matches(ONE_LONG_VALUE)
 
 
 class TestHostileText:
@@ -106,7 +106,7 @@ class TestHostileText:
         for _ in range(5_000):
             text = " ".join(chance.choices(words, k=chance.randrange(1, 9)))
             try:
-                compile_sql92(text).matches(b"a\x015\x02TAGS\x01x\x02")
+                Filter(text).matches(b"a\x015\x02TAGS\x01x\x02")
                 compiled += 1
             except InvalidExpression:
                 pass
@@ -114,9 +114,9 @@ class TestHostileText:
 
     @pytest.mark.parametrize("text", [b"", b"\x01", b"\x02", b"a", b"a\x01", b"\x01a\x02", b"\xff\xfe\x01\xff\x02"])
     def test_of_properties_is_as_if_nothing_was_there(self, text: bytes):
-        assert compile_sql92("a IS NULL").matches(text)
+        assert Filter("a IS NULL").matches(text)
 
     def test_of_two_values_counts_the_last_that_is_one(self):
-        assert compile_sql92("a = '2'").matches(b"a\x011\x02a\x012\x02")
-        assert compile_sql92("a = '1'").matches(b"a\x011\x02b\x01\x02a\x01\x02")
-        assert compile_sql92("a IS NULL AND b = 'a'").matches(b"b\x01a\x02")
+        assert Filter("a = '2'").matches(b"a\x011\x02a\x012\x02")
+        assert Filter("a = '1'").matches(b"a\x011\x02b\x01\x02a\x01\x02")
+        assert Filter("a IS NULL AND b = 'a'").matches(b"b\x01a\x02")
