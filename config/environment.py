@@ -6,16 +6,50 @@ points that part at an external server instead, and the supervisor then starts n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from config.errors import BadEnvironment
 
 #: Each service owns the database of its name and nothing else.
 SERVICES = ("accounts", "inventory", "orders", "payments")
+
+
+def _name_servers(text: str) -> str:
+    for address in text.split(";"):
+        host, _, port = address.strip().rpartition(":")
+        if not host or not (port.isascii() and port.isdecimal() and 0 < int(port) < 65_536):
+            raise ValueError("expected host:port, several of them separated by semicolons")
+    return text
+
+
+def _postgres_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        is_one = parts.scheme in ("postgresql", "postgres") and parts.path.strip("/") and parts.port != 0
+    except ValueError:  # Its words may quote a piece of the password.
+        is_one = False
+    if not is_one:
+        raise ValueError("expected postgresql://user:password@host:port/database")
+    return text
+
+
+def _redis_url(text: str) -> str:
+    if not text.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("expected redis://host:port, rediss://host:port or unix://path")
+    return text
+
+
+NameServers = Annotated[str, AfterValidator(_name_servers)]
+PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 
 
 class Environment(BaseSettings):
@@ -33,23 +67,46 @@ class Environment(BaseSettings):
     #: Connections per service that one process keeps open; 0 opens one per thread and closes it after each request.
     database_pool_size: int = Field(default=0, ge=0, le=50)
     #: How long an order may stay unpaid; timers of the queue reach 3 days ahead.
-    payment_window: timedelta = Field(default=timedelta(hours=24), ge=timedelta(seconds=10), le=timedelta(days=3))
+    payment_window: timedelta = Field(
+        default=timedelta(hours=24),
+        ge=timedelta(seconds=10),
+        le=timedelta(days=3),
+        description="a duration from 10 seconds to 3 days, such as 00:30:00 or P1D",
+    )
     #: Where buyers reach the shop and the third party; the supervisor sets them for every process it starts.
     web_url: str = "http://127.0.0.1:8000"
     paysim_url: str = "http://127.0.0.1:8001"
 
-    mq_namesrv_addr: str | None = Field(default=None, validation_alias="MQ_NAMESRV_ADDR")
-    redis_url: str | None = Field(default=None, validation_alias="REDIS_URL")
-    database_url_accounts: str | None = Field(default=None, validation_alias="DATABASE_URL_ACCOUNTS")
-    database_url_inventory: str | None = Field(default=None, validation_alias="DATABASE_URL_INVENTORY")
-    database_url_orders: str | None = Field(default=None, validation_alias="DATABASE_URL_ORDERS")
-    database_url_payments: str | None = Field(default=None, validation_alias="DATABASE_URL_PAYMENTS")
+    mq_namesrv_addr: NameServers | None = Field(default=None, validation_alias="MQ_NAMESRV_ADDR")
+    redis_url: RedisUrl | None = Field(default=None, validation_alias="REDIS_URL")
+    database_url_accounts: PostgresUrl | None = Field(default=None, validation_alias="DATABASE_URL_ACCOUNTS")
+    database_url_inventory: PostgresUrl | None = Field(default=None, validation_alias="DATABASE_URL_INVENTORY")
+    database_url_orders: PostgresUrl | None = Field(default=None, validation_alias="DATABASE_URL_ORDERS")
+    database_url_payments: PostgresUrl | None = Field(default=None, validation_alias="DATABASE_URL_PAYMENTS")
 
     def database_url(self, service: str) -> str | None:
         url: str | None = getattr(self, f"database_url_{service}")
         return url
 
+    @property
+    def has_servers_of_its_own(self) -> bool:
+        """Whether everything that a supervisor would start for commands to work on is said to be elsewhere."""
+        return self.mq_namesrv_addr is not None and all(self.database_url(service) for service in SERVICES)
+
 
 @cache
 def environment() -> Environment:
-    return Environment()
+    """Raises: BadEnvironment: names every variable that makes no sense, and what was expected."""
+    try:
+        return Environment()
+    except ValidationError as error:
+        raise BadEnvironment("\n".join(_complaint(one) for one in error.errors())) from None
+
+
+def _complaint(error: Mapping[str, Any]) -> str:
+    """Without the value, which may hold a password."""
+    place = str(error["loc"][0])
+    name = place if place.isupper() else f"{Environment.model_config['env_prefix']}{place}".upper()
+    field = Environment.model_fields.get(place)
+    problem = f"expected {field.description}" if field and field.description else error["msg"]
+    return f"The environment variable {name} makes no sense: {problem.removeprefix('Value error, ')}."
