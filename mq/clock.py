@@ -6,11 +6,16 @@ Everything about liveness (heartbeats, leases, timeouts) uses the loop's monoton
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import mmap
+import os
 import struct
 import time
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
+
+_OFFSET: Final = struct.Struct(">q")
 
 
 class Clock(Protocol):
@@ -42,23 +47,51 @@ class OffsetFileClock:
 
     Layout of the file: one big-endian i64, the offset in milliseconds; a missing file is created with 0. It is mapped,
     so reading the clock costs no system call. `manage.py time-travel` writes it; never used unless configured.
+
+    Raises: ValueError: the file has another length.
     """
 
     def __init__(self, path: Path) -> None:
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(struct.pack(">q", 0))
+        read_offset_file(path)
         with path.open("rb") as file:
-            self._map = mmap.mmap(file.fileno(), 8, access=mmap.ACCESS_READ)
+            self._map = mmap.mmap(file.fileno(), _OFFSET.size, access=mmap.ACCESS_READ)
 
     def now_ms(self) -> int:
-        (offset_ms,) = struct.unpack_from(">q", self._map)
+        (offset_ms,) = _OFFSET.unpack_from(self._map)
         return time.time_ns() // 1_000_000 + int(offset_ms)
 
 
+def read_offset_file(path: Path) -> int:
+    """The offset in milliseconds; the file is created when missing. Raises: ValueError: it has another length."""
+    return move_offset_file(path, 0)
+
+
 def move_offset_file(path: Path, by_ms: int) -> int:
-    """Add `by_ms` to the offset in the file (created when missing) and return the new offset in milliseconds."""
-    offset_ms: int = struct.unpack(">q", path.read_bytes())[0] if path.exists() else 0
-    with path.open("r+b" if path.exists() else "wb") as file:
-        file.write(struct.pack(">q", offset_ms + by_ms))
+    """Add `by_ms` to the offset in the file (created when missing) and return the new offset in milliseconds.
+
+    Two who move it at once both have their way. Raises: ValueError: the file has another length; it stays as it is.
+    """
+    _create(path)
+    with path.open("r+b", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        found = file.read(_OFFSET.size + 1)
+        if len(found) != _OFFSET.size:
+            raise ValueError(f"{path} is damaged: it should hold {_OFFSET.size} bytes")
+        offset_ms = int(_OFFSET.unpack(found)[0])
+        if by_ms:
+            # In place, because others have it mapped; a page is written as a whole.
+            os.pwrite(file.fileno(), _OFFSET.pack(offset_ms + by_ms), 0)
+            os.fsync(file.fileno())
     return offset_ms + by_ms
+
+
+def _create(path: Path) -> None:
+    """With its content from the first moment: whoever is killed on the way must not leave an empty file."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    fresh.write_bytes(_OFFSET.pack(0))
+    with contextlib.suppress(FileExistsError):
+        os.link(fresh, path)
+    fresh.unlink()
