@@ -10,19 +10,40 @@ Layout:
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import secrets
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from config import processes
+from config.errors import DataDirectoryUnusable
 
 #: sockaddr_un holds 107 bytes and a zero; the longest name in it is PostgreSQL's lock file.
 _SOCKET_PATH_MAX_BYTES = 107
 _LONGEST_SOCKET_NAME = ".s.PGSQL.5432"
+#: What `secret_key` makes has twice as many characters.
+_SECRET_LENGTH_MIN: Final = 32
+
+
+@contextlib.contextmanager
+def used(data: Path) -> Iterator[None]:
+    """What the system refuses within the block is told as a matter of the data directory.
+
+    Raises: DataDirectoryUnusable.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DataDirectoryUnusable(
+            f"The data directory {data} cannot be used ({error.filename or data}: {error.strerror}): "
+            "make it readable and writable for this user, or choose another one with --data DIR."
+        ) from error
 
 
 def socket_directory(data: Path) -> Path:
@@ -59,20 +80,27 @@ def clock_offset_file(data: Path) -> Path:
 def secret_key(data: Path) -> str:
     """The data directory's own secret, made when first asked for and never shown.
 
-    Raises: OSError: the directory cannot be written or the file not read.
+    Raises: DataDirectoryUnusable: it cannot be written or read, or the file does not hold what was once written.
     """
     path = data / "secret"
-    try:
-        return path.read_text()
-    except FileNotFoundError:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with used(data):
+        if not path.exists():
+            data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_secret(path)
+        secret = path.read_text(errors="replace")
+    if len(secret) < _SECRET_LENGTH_MIN:
+        raise DataDirectoryUnusable(
+            f"{path} is damaged: remove it, and the next start makes a new one (everybody has to log in again)."
+        )
+    return secret
+
+
+def _make_secret(path: Path) -> None:
     fresh = path.with_name(f"secret.{os.getpid()}")
-    fresh.touch(mode=0o600)
-    fresh.write_text(secrets.token_urlsafe(48))
-    try:
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(secrets.token_urlsafe(48))
+        file.flush()
+        os.fsync(file.fileno())  # Without it a power cut could leave an empty file, and an empty key signs, too.
+    with contextlib.suppress(FileExistsError):
         os.link(fresh, path)  # Unlike a rename, a link never replaces the secret another process has just made.
-    except FileExistsError:
-        pass
-    finally:
-        fresh.unlink()
-    return path.read_text()
+    fresh.unlink()

@@ -10,6 +10,11 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
+from config.data_directory import used
+from config.errors import DataDirectoryUnusable
+
 BUYERS = ("alice", "bob", "carol")
 
 
@@ -43,11 +48,14 @@ def logins_file(data: Path) -> Path:
 def logins(data: Path) -> dict[str, str]:
     """Passwords by user name, as far as they were made.
 
-    Raises: OSError: the file cannot be read.
+    Raises: DataDirectoryUnusable.
     """
     path = logins_file(data)
-    known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
-    return known
+    try:
+        with used(data):
+            return msgspec.json.decode(path.read_bytes(), type=dict[str, str]) if path.exists() else {}
+    except msgspec.MsgspecError as error:
+        raise DataDirectoryUnusable(f"{path} is damaged: remove it, and the buyers get new passwords.") from error
 
 
 def remember_logins(data: Path, known: dict[str, str]) -> None:

@@ -10,13 +10,14 @@ import fcntl
 import os
 import shutil
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from config.data_directory import clock_offset_file, make_private, secret_key, socket_directory
-from config.errors import CannotStart
+from config.data_directory import clock_offset_file, make_private, secret_key, socket_directory, used
+from config.errors import CannotStart, DataDirectoryUnusable
 from config.supervisor import state
-from mq.clock import move_offset_file
+from mq.clock import read_offset_file
 
 _FILE: Final = "lock"
 #: The broker's log and PostgreSQL's take half of it at once.
@@ -28,23 +29,18 @@ _LEFTOVERS_S: Final = 15.0
 def prepare(data: Path) -> None:
     """Make the data directory ours and private.
 
-    Raises: CannotStart: it cannot be made, read or written, or the disk is nearly full.
+    Raises: CannotStart: it cannot be made, read or written, is damaged, or the disk is nearly full.
     """
-    try:
+    with used(data):
         make_private(data)
         for name in ("logs", "mq", "redis", "paysim", "keys"):
             make_private(data / name)
         make_private(socket_directory(data))
-        move_offset_file(clock_offset_file(data), 0)
         probe = data / f"probe.{os.getpid()}"
         probe.touch()
         probe.unlink()
-        secret_key(data)
-    except OSError as error:
-        raise CannotStart(
-            f"The data directory {data} cannot be used ({error.filename or data}: {error.strerror}): "
-            "make it readable and writable for this user, or choose another one with --data DIR."
-        ) from error
+    secret_key(data)
+    clock_offset(data)
     free_bytes = shutil.disk_usage(data).free
     if free_bytes < _NEEDED_BYTES:
         raise CannotStart(
@@ -53,12 +49,26 @@ def prepare(data: Path) -> None:
         )
 
 
+def clock_offset(data: Path) -> timedelta:
+    """How far the shop's clock is ahead of this machine's.
+
+    Raises: DataDirectoryUnusable.
+    """
+    path = clock_offset_file(data)
+    try:
+        with used(data):
+            return timedelta(milliseconds=read_offset_file(path))
+    except ValueError as error:
+        raise DataDirectoryUnusable(f"{error}. Remove it, and the shop's clock is this machine's again.") from error
+
+
 def lock(data: Path) -> int:
     """Take the lock; the descriptor to pass on. Waits while processes of a killed run are still stopping.
 
     Raises: CannotStart: a supervisor runs on this directory, or something it left behind does not stop.
     """
-    descriptor = os.open(data / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with used(data):
+        descriptor = os.open(data / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline_s = time.monotonic() + _LEFTOVERS_S
     while not _try(descriptor):
         last = state.read(data)
@@ -81,11 +91,15 @@ def leave(data: Path) -> None:
 
 
 def is_in_use(data: Path) -> bool:
-    """Whether any process of a shop lives on this directory."""
-    try:
-        descriptor = os.open(data / _FILE, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
+    """Whether any process of a shop lives on this directory.
+
+    Raises: DataDirectoryUnusable: this user may not know.
+    """
+    with used(data):
+        try:
+            descriptor = os.open(data / _FILE, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
     try:
         return not _try(descriptor)
     finally:

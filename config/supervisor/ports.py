@@ -63,9 +63,11 @@ def _free_from(base_port: int, names: list[str]) -> dict[str, int]:
 def _remembered(data: Path) -> Mapping[str, int]:
     try:
         ports = json.loads((data / _FILE).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, ValueError):
         return {}
-    return {name: port for name, port in ports.items() if name in DEFAULTS and isinstance(port, int)}
+    if not isinstance(ports, dict):
+        return {}
+    return {name: port for name, port in ports.items() if name in DEFAULTS and port in range(65_536)}
 
 
 def _by_whom(port: int) -> str:

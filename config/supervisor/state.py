@@ -13,6 +13,8 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from config import data_directory
+
 _FILE = "state.json"
 
 
@@ -28,6 +30,8 @@ class Health(StrEnum):
     WAITING = "waiting"
     STARTING = "starting"
     HEALTHY = "healthy"
+    #: It runs and does not answer; when that lasts, it is started again.
+    UNRESPONSIVE = "unresponsive"
     RESTARTING = "restarting"
     DONE = "done"
     STOPPED = "stopped"
@@ -78,8 +82,12 @@ def write(data: Path, state: State) -> None:
 
 
 def read(data: Path) -> State | None:
-    """The last state written, however long ago; None when there is none."""
-    try:
-        return msgspec.json.decode((data / _FILE).read_bytes(), type=State)
-    except (FileNotFoundError, msgspec.MsgspecError):
-        return None
+    """The last state written, however long ago; None when there is none.
+
+    Raises: DataDirectoryUnusable: this user may not read it.
+    """
+    with data_directory.used(data):
+        try:
+            return msgspec.json.decode((data / _FILE).read_bytes(), type=State)
+        except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
+            return None

@@ -37,8 +37,9 @@ class TestChoose:
 
         assert ports.choose(tmp_path, NAMES, base_port=None) == chosen
 
-    def test_forgets_what_makes_no_sense(self, tmp_path):
-        (tmp_path / "ports.json").write_text("[oh")
+    @pytest.mark.parametrize("content", ["", "[oh", "[1]", '{"web": "80"}', '{"web": 70000}', '{"web": [1]}', "\udcff"])
+    def test_forgets_what_makes_no_sense(self, tmp_path, content):
+        (tmp_path / "ports.json").write_bytes(content.encode(errors="surrogateescape"))
 
         assert ports._remembered(tmp_path) == {}
 
