@@ -7,18 +7,41 @@ import sys
 from pathlib import Path
 
 from config import data_directory
+from config.environment import environment
+from config.errors import CannotStart
 from config.supervisor import state
+from config.supervisor.state import State
+
+
+class NoShopRuns(CannotStart):
+    """The command is about a shop that runs, and none does."""
+
+    def __init__(self, data: Path) -> None:
+        super().__init__(f"No shop runs in {data}: start it with `manage.py up --data {data}`.")
+
+
+def running(data: Path) -> State:
+    """The shop that runs in `data`. Raises: NoShopRuns."""
+    shop = state.read(data)
+    if shop is None or not shop.supervisor.is_alive():
+        raise NoShopRuns(data)
+    return shop
 
 
 def attach(data: Path) -> None:
     """Begin this command again with the addresses of the shop that runs in `data`; what the environment says wins.
 
-    Settings are read before a command knows its data directory, so it has to begin again. Nothing happens when no
-    shop runs there, or when the environment is complete.
+    Settings are read before a command knows its data directory, so it has to begin again. Nothing happens when the
+    environment is complete.
+
+    Raises: NoShopRuns: nor does the environment say that all servers are elsewhere.
     """
-    shop = state.read(data)
-    if shop is None or not shop.supervisor.is_alive():
-        return
+    try:
+        shop = running(data)
+    except NoShopRuns:
+        if environment().has_servers_of_its_own:
+            return
+        raise
     addresses = {
         "MILLRACE_CLOCK_OFFSET_FILE": str(data_directory.clock_offset_file(data)),
         "MILLRACE_WEB_URL": shop.urls["shop"],

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from config.errors import CannotStart
 from config.management.options import ShopCommand
 from config.supervisor import launch
 
@@ -13,10 +12,7 @@ class Command(ShopCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         data = self.data(options)
-        try:
-            was_running = launch.stop(data)
-        except CannotStart as error:
-            self.refuse(error)
+        was_running = launch.stop(data)
         if options["json"]:
             self.stdout.write(json.dumps({"was_running": was_running}))
         else:

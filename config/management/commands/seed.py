@@ -8,13 +8,13 @@ from typing import Any
 from accounts.services import registering
 from common.clock import now
 from config import sample_data
-from config.management.options import ShopCommand
+from config.management.options import RunningShopCommand
 from inventory import queries
 from inventory.services import catalog
 from messaging.transactions import QueueUnavailable
 
 
-class Command(ShopCommand):
+class Command(RunningShopCommand):
     help = "Put the sample articles on sale and create the sample buyers. What is there already stays as it is."
 
     def handle(self, *args: Any, **options: Any) -> None:

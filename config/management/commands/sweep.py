@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError
 
 import messaging.tidying
@@ -16,6 +16,7 @@ import payments.services.tidying
 from common.clock import now
 from common.errors import TryAgain
 from config.environment import SERVICES
+from config.management.options import RunningShopCommand, add_data
 from messaging.database import database_access
 from orders.services import closing
 
@@ -25,10 +26,11 @@ log = logging.getLogger(__name__)
 _LIMIT = 1000
 
 
-class Command(BaseCommand):
+class Command(RunningShopCommand):
     help = "Close orders whose timer was lost, and forget what is old: once, or again and again until stopped."
 
     def add_arguments(self, parser: CommandParser) -> None:
+        add_data(parser)
         parser.add_argument("--every", type=float, metavar="SECONDS", help="stay, and sweep this often")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from datetime import timedelta
 from typing import Any
@@ -8,6 +9,8 @@ from django.core.management.base import CommandError, CommandParser
 
 from config import data_directory
 from config.management.options import ShopCommand
+from config.supervisor.attach import running
+from config.supervisor.state import Health
 from mq.clock import move_offset_file
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -23,11 +26,19 @@ class Command(ShopCommand):
         parser.add_argument("duration", help="such as 90s, 15m, 24h or 2d")
 
     def handle(self, *args: Any, duration: str, **options: Any) -> None:
-        path = data_directory.clock_offset_file(self.data(options))
-        if not path.exists():
-            self.refuse(f"No shop has run in {path.parent}: start it with `manage.py up`.")
-        offset_ms = move_offset_file(path, round(parse(duration).total_seconds() * 1000))
-        self.stdout.write(f"The shop's clock is {timedelta(milliseconds=offset_ms)} ahead of this machine's.")
+        step = parse(duration)
+        data = self.data(options)
+        elsewhere = [part.name for part in running(data).parts if part.health is Health.EXTERNAL]
+        if elsewhere:
+            self.refuse(
+                f"The clocks of {', '.join(elsewhere)} cannot be moved, and would disagree with the shop's: "
+                "time travel is for a shop whose servers were all started by `manage.py up`."
+            )
+        offset_ms = move_offset_file(data_directory.clock_offset_file(data), round(step.total_seconds() * 1000))
+        if options["json"]:
+            self.stdout.write(json.dumps({"offset_ms": offset_ms}))
+        else:
+            self.stdout.write(f"The shop's clock is {timedelta(milliseconds=offset_ms)} ahead of this machine's.")
 
 
 def parse(text: str) -> timedelta:

@@ -2,19 +2,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from common.clock import now
 from common.errors import NotFound
+from config.management.options import RunningShopCommand, add_data
 from inventory.services import catalog
 
 QUANTITY_MAX = 1_000_000
 
 
-class Command(BaseCommand):
+class Command(RunningShopCommand):
     help = "Put delivered units on the shelf. The same receipt again adds nothing."
 
     def add_arguments(self, parser: CommandParser) -> None:
+        add_data(parser)
         parser.add_argument("sku")
         parser.add_argument("quantity", type=int)
         parser.add_argument("--receipt", required=True, metavar="NO", help="the delivery's own number")

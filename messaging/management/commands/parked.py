@@ -6,11 +6,12 @@ import json
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 from rich.table import Table
 
 from config.environment import SERVICES
+from config.management.options import RunningShopCommand, add_data, add_json
 from messaging import parking
 from messaging.models import ParkedMessage
 from messaging.redrive import redriving
@@ -18,18 +19,20 @@ from messaging.registry import registry
 from mq.errors import MQError
 
 
-class Command(BaseCommand):
+class Command(RunningShopCommand):
     help = "Messages that wait at the side because a handler keeps failing: list them, try them again, give one up."
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
         listing = actions.add_parser("list", help="everything that is parked, oldest first")
-        listing.add_argument("--json", action="store_true", help="print JSON")
+        add_json(listing)
         redrive = actions.add_parser("redrive", help="try again now, in order; what fails stays parked")
         redrive.add_argument("sharding_keys", nargs="*", metavar="SHARDING_KEY", help="such as an order number (all)")
         discard = actions.add_parser("discard", help="give up the first message of a key; those behind it go on")
         discard.add_argument("group")
         discard.add_argument("sharding_key", metavar="SHARDING_KEY")
+        for action in (listing, redrive, discard):
+            add_data(action)
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         if action == "list":

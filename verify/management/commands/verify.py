@@ -5,13 +5,12 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from config.management.options import ShopCommand
-from config.supervisor.attach import attach
+from config.management.options import RunningShopCommand
 from verify import report, runner
 from verify.finding import exit_code
 
 
-class Command(ShopCommand):
+class Command(RunningShopCommand):
     help = (
         "Compare databases, broker and payment company. Exit status 0: all holds, 1: broken, 3: a part is unreachable."
     )
@@ -27,7 +26,6 @@ class Command(ShopCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        attach(self.data(options))
         runner.drain(options["drain"])
         findings = runner.run()
         if options["json"]:
