@@ -85,9 +85,15 @@ def _until_ready(data: Path, process: subprocess.Popen[bytes], progress: Progres
             if now.phase is Phase.READY:
                 return now
         if process.poll() is not None:
-            reason = now.reason if now is not None and is_news else None
-            raise CannotStart(reason or _last_words(data) or f"The supervisor ended at once: see {data / 'logs'}.")
+            raise CannotStart(_why_it_ended(data, now if is_news else None))
         time.sleep(_LOOK_EVERY_S)
+
+
+def _why_it_ended(data: Path, last: State | None) -> str:
+    if last is not None and last.phase is Phase.STOPPED:
+        return f"The shop in {data} was told to stop while it was starting."
+    reason = last.reason if last is not None else None
+    return reason or _last_words(data) or f"The supervisor ended at once: see {data / 'logs'}."
 
 
 def _until_unused(data: Path, timeout_s: float) -> None:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Final, Protocol
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from config.supervisor import instance
 from config.supervisor.state import Health, State
 
 _MARKS = {
     Health.WAITING: ("·", "dim"),
     Health.STARTING: ("…", "yellow"),
     Health.RESTARTING: ("↻", "yellow"),
+    Health.UNRESPONSIVE: ("!", "red"),
     Health.HEALTHY: ("✓", "green"),
     Health.DONE: ("✓", "green"),
     Health.EXTERNAL: ("→", "cyan"),
     Health.STOPPED: ("■", "dim"),
 }
+
+_WIDTH_OF_A_FILE: Final = 1000
 
 
 class Progress(Protocol):
@@ -67,11 +72,18 @@ def progress() -> Progress:
     return LiveProgress(console) if console.is_terminal else PlainProgress(console)
 
 
+def console() -> Console:
+    """As wide as the terminal; in a file or a pipe, where nobody sees the width, a row is never cut."""
+    found = Console()
+    return found if found.is_terminal else Console(width=_WIDTH_OF_A_FILE)
+
+
 def table(state: State) -> Table:
     rows = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for part in state.parts:
         mark, style = _MARKS[part.health]
-        pid = f"pid {part.process.pid}" if part.process is not None and part.health is Health.HEALTHY else ""
+        runs = part.health in (Health.HEALTHY, Health.UNRESPONSIVE)
+        pid = f"pid {part.process.pid}" if part.process is not None and runs else ""
         took = f"{part.started_after_s:.1f} s" if part.started_after_s is not None else ""
         again = f"restarted {part.restarts} x" if part.restarts else ""
         rows.add_row(f"[{style}]{mark}[/]", part.name, str(part.health), took, pid, part.address, again)
@@ -82,6 +94,11 @@ def addresses(state: State, *, logins: Mapping[str, str] | None = None) -> Table
     rows = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, url in state.urls.items():
         rows.add_row(name, f"[bold]{url}[/]")
+    ahead = instance.clock_offset(Path(state.data))
+    if ahead:
+        rows.add_row(
+            "clock", f"[yellow]{ahead} ahead of this machine's[/] (time-travel; a fresh --data DIR is on time)"
+        )
     for username, password in (logins or {}).items():
         rows.add_row("login", f"{username}  {password}")
     return rows

@@ -3,15 +3,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rich.console import Console
-
 from config.management.options import ShopCommand
 from config.supervisor import report, state
 from config.supervisor.state import Health, Phase
 
 
 class Command(ShopCommand):
-    help = "Show every process of the shop, how it is, and where the shop is found. Status 3 when none runs."
+    help = "Show every process of the shop, how it is, and where the shop is found. Status 1: one is unwell, 3: no shop."
 
     def handle(self, *args: Any, **options: Any) -> None:
         data = self.data(options)
@@ -23,8 +21,8 @@ class Command(ShopCommand):
         if options["json"]:
             self.stdout.write(json.dumps(report.as_json(last) if last else {"phase": "stopped", "data": str(data)}))
         elif last is not None and last.phase is not Phase.STOPPED:
-            Console().print(report.table(last), report.addresses(last), sep="\n")
+            report.console().print(report.table(last), report.addresses(last), sep="\n")
         if last is None or last.phase is Phase.STOPPED:
             self.refuse(f"No shop runs in {data}: start it with `manage.py up`.")
-        if any(part.health is Health.RESTARTING for part in last.parts):
+        if any(part.health in (Health.RESTARTING, Health.UNRESPONSIVE) for part in last.parts):
             raise SystemExit(1)

@@ -2,16 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandParser
-from rich.console import Console
 
 from config import sample_data
 from config.environment import environment
-from config.errors import CannotStart
-from config.management.options import ShopCommand
+from config.management.options import INTERRUPTED, ShopCommand
 from config.supervisor import instance, launch, parts, ports, report
 from config.supervisor.state import Phase, State
 from config.supervisor.supervisor import Supervisor
@@ -30,13 +29,16 @@ class Command(ShopCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         data = self.data(options)
+        # Whoever is told to stop while the shop is starting stops the half-started shop first.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             if options["foreground"]:
                 supervise(data, base_port=options["base_port"], echo=not options["quiet"])
             else:
                 self._start(data, base_port=options["base_port"], as_json=options["json"])
-        except CannotStart as error:
-            self.refuse(error)
+        except KeyboardInterrupt:
+            self.stderr.write("Stopped before the shop was open; nothing of it is left running.")
+            raise SystemExit(INTERRUPTED) from None
 
     def _start(self, data: Path, *, base_port: int | None, as_json: bool) -> None:
         progress = report.progress()
@@ -47,7 +49,7 @@ class Command(ShopCommand):
         if as_json:
             self.stdout.write(json.dumps(report.as_json(shop), indent=2))
         else:
-            Console().print(report.addresses(shop, logins=sample_data.logins(data)))
+            report.console().print(report.addresses(shop, logins=sample_data.logins(data)))
 
 
 def supervise(data: Path, *, base_port: int | None, echo: bool) -> None:
@@ -74,7 +76,7 @@ class _Announcement:
     def __call__(self, now: State) -> None:
         if now.phase is Phase.READY and not self._is_made:
             self._is_made = True
-            Console().print(report.addresses(now, logins=sample_data.logins(Path(now.data))))
+            report.console().print(report.addresses(now, logins=sample_data.logins(Path(now.data))))
 
 
 def _nobody(now: State) -> None:
