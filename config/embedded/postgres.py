@@ -25,6 +25,8 @@ from config import processes
 from config.errors import CannotStart
 
 SUPERUSER = "postgres"
+#: In its directory of sockets, named after the port that nobody listens on.
+SOCKET = ".s.PGSQL.5432"
 
 #: A laptop's share: the defaults of PostgreSQL expect a machine of its own.
 SETTINGS = {

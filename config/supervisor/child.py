@@ -15,7 +15,7 @@ import psutil
 
 from config import processes
 from config.errors import CannotStart
-from config.supervisor import health
+from config.supervisor.health import Probe
 from config.supervisor.logs import Log
 from config.supervisor.parts import Part
 from config.supervisor.state import Health, PartState, ProcessId
@@ -27,7 +27,12 @@ _STEADY_AFTER_S: Final = 60.0
 #: A line longer than this comes in pieces: no process may make the supervisor hold more.
 _LINE_BYTES_MAX: Final = 64 * 1024
 _STOP_S: Final = 20.0
-_HEALTH_EVERY_S: Final = 0.05
+_LOOK_EVERY_S: Final = 0.05
+#: While it runs, it is asked this often; one that did not answer for so long is taken for dead. Generous: a machine may
+#: be very busy, and a restart helps nobody then.
+_ASK_EVERY_S: Final = 3.0
+_ANSWER_S: Final = 5.0
+_PATIENCE_S: Final = 60.0
 _LAST_WORDS_S: Final = 2.0
 
 
@@ -53,15 +58,10 @@ class Child:
         """
         began_s = time.monotonic()
         self._lock = lock
+        self._timeout_s = timeout_s
         self._note(Health.STARTING)
         process = await self._launch()
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._until_ready(process)
-        except TimeoutError:
-            raise CannotStart(
-                f"{self.part.name} was not ready within {timeout_s:.0f} s: see {self._log.path}."
-            ) from None
+        await self._until_ready(process)
         self.state.started_after_s = round(time.monotonic() - began_s, 2)
         if self.part.is_task:
             self._note(Health.DONE)
@@ -76,7 +76,8 @@ class Child:
             await asyncio.gather(self._keeping, return_exceptions=True)
         if self._process is not None:
             await self._end(self._process)
-            self._note(Health.DONE if self.part.is_task else Health.STOPPED)
+            if self.state.health is not Health.DONE:
+                self._note(Health.STOPPED)
         self._log.close()
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
@@ -133,10 +134,20 @@ class Child:
             text = line.decode(errors="replace").strip()
             if text:
                 self._last_lines.append(text)
-            if self.part.ready is not None and self.part.ready in text:
+            if isinstance(self.part.ready, str) and self.part.ready in text:
                 self._said_ready.set()
 
     async def _until_ready(self, process: asyncio.subprocess.Process) -> None:
+        """Raises: CannotStart: it ended, or was not ready in time."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._ready_or_ended(process)
+        except TimeoutError:
+            raise CannotStart(
+                f"{self.part.name} was not ready within {self._timeout_s:.0f} s: see {self._log.path}."
+            ) from None
+
+    async def _ready_or_ended(self, process: asyncio.subprocess.Process) -> None:
         ended = asyncio.create_task(process.wait())
         ready = asyncio.create_task(self._ready())
         try:
@@ -152,9 +163,9 @@ class Child:
         raise CannotStart(f"{self.part.name} did not start ({_how_ended(process)}): {' '.join(self._last_lines)}")
 
     async def _ready(self) -> None:
-        if self.part.health_url is not None:
-            while not await health.answers(self.part.health_url):  # noqa: ASYNC110 - another process cannot set an event
-                await asyncio.sleep(_HEALTH_EVERY_S)
+        if isinstance(self.part.ready, Probe):
+            while not await self.part.ready.succeeds():  # noqa: ASYNC110 - another process cannot set an event
+                await asyncio.sleep(_LOOK_EVERY_S)
         else:
             await self._said_ready.wait()
 
@@ -174,7 +185,7 @@ class Child:
         pause_s = _FIRST_PAUSE_S
         while True:
             born_s = time.monotonic()
-            await process.wait()
+            await self._until_it_ends(process)
             await self._bury(process)
             if time.monotonic() - born_s > _STEADY_AFTER_S:
                 pause_s = _FIRST_PAUSE_S
@@ -188,9 +199,34 @@ class Child:
                 await self._until_ready(process)
             except CannotStart as error:
                 self._say(str(error))
+                _kill(process)
             else:
                 self._note(Health.HEALTHY)
                 self._say(f"{self.part.name} is back (pid {process.pid})")
+
+    async def _until_it_ends(self, process: asyncio.subprocess.Process) -> None:
+        """Ask it every now and then whether it is alive; one that is silent for too long is killed."""
+        ended = asyncio.create_task(process.wait())
+        heard_s = time.monotonic()
+        try:
+            while not (await asyncio.wait({ended}, timeout=_ASK_EVERY_S))[0]:
+                if await self._answers(process):
+                    heard_s = time.monotonic()
+                    self._note_if_new(Health.HEALTHY)
+                elif not ended.done():
+                    self._note_if_new(Health.UNRESPONSIVE)
+                if time.monotonic() - heard_s > _PATIENCE_S:
+                    self._say(f"{self.part.name} has not answered for {_PATIENCE_S:.0f} s and is killed")
+                    _kill(process)
+                    await ended
+        finally:
+            ended.cancel()
+
+    async def _answers(self, process: asyncio.subprocess.Process) -> bool:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if psutil.Process(process.pid).status() == psutil.STATUS_STOPPED:
+                return False
+        return self.part.alive is None or await self.part.alive.succeeds(timeout_s=_ANSWER_S)
 
     async def _launch_somehow(self) -> asyncio.subprocess.Process:
         while True:
@@ -200,9 +236,19 @@ class Child:
                 self._say(str(error))
                 await asyncio.sleep(_LONGEST_PAUSE_S)
 
+    def _note_if_new(self, health: Health) -> None:
+        if self.state.health is not health:
+            self._say(f"{self.part.name} is {health}")
+            self._note(health)
+
     def _note(self, health: Health) -> None:
         self.state.health = health
         self._changed()
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
 
 
 def _how_ended(process: asyncio.subprocess.Process) -> str:

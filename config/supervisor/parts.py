@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import struct
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,8 +14,14 @@ from typing import Final
 
 from config import data_directory
 from config.embedded import redis
+from config.embedded.postgres import SOCKET as POSTGRES_SOCKET
 from config.embedded.postgres import EmbeddedPostgres
 from config.environment import SERVICES, Environment
+from config.supervisor import health
+from config.supervisor.health import Probe
+from mq.remoting import codec
+from mq.remoting.codes import RequestCode
+from mq.remoting.command import RemotingCommand
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 _PYTHON: Final = sys.executable
@@ -24,6 +31,10 @@ _MANAGE: Final = (_PYTHON, str(PROJECT / "manage.py"))
 _WEB_WORKERS: Final = 2
 _WEB_THREADS: Final = 8
 _WEB_POOL_SIZE: Final = 8
+
+#: A client's first words when it would like TLS; over a unix socket the server always says N.
+#: Source: PostgreSQL, "Message Formats", SSLRequest: i32 length, i32 code.
+_MAY_I_ENCRYPT: Final = struct.pack(">ii", 8, 80877103)
 
 #: The timers close unpaid orders; the sweeper only those whose timer was lost.
 _SWEEP_SECONDS: Final = 600
@@ -53,9 +64,10 @@ class Part:
     command: tuple[str, ...]
     address: str
     environment: Mapping[str, str]
-    #: It is ready when it writes a line with this in it, or when this URL answers; a task, when it ends with status 0.
-    ready: str | None = None
-    health_url: str | None = None
+    #: It is ready when it writes a line with this in it, or answers this; a task, when it ends with status 0.
+    ready: str | Probe | None = None
+    #: How it is asked from then on whether it is alive; without one it is while it runs and nobody has stopped it.
+    alive: Probe | None = None
     #: Run before each start, in the supervisor.
     prepare: Callable[[], None] | None = None
     stop_signal: signal.Signals = signal.SIGTERM
@@ -65,7 +77,7 @@ class Part:
 
     @property
     def is_task(self) -> bool:
-        return self.ready is None and self.health_url is None
+        return self.ready is None
 
 
 @dataclass(frozen=True)
@@ -124,6 +136,7 @@ def _postgres(data: Path, sockets: Path, environment: Mapping[str, str]) -> Part
         str(sockets),
         environment,
         "database system is ready to accept connections",
+        Probe(sockets / POSTGRES_SOCKET, _MAY_I_ENCRYPT, b"N"),
         prepare=server.initialize,
         stop_signal=signal.SIGINT,
         unprivileged=True,
@@ -132,7 +145,8 @@ def _postgres(data: Path, sockets: Path, environment: Mapping[str, str]) -> Part
 
 def _redis(data: Path, sockets: Path, environment: Mapping[str, str]) -> Part:
     command = tuple(redis.command(data / "redis", sockets))
-    return Part("redis", 1, command, str(sockets / "redis.sock"), environment, redis.READY)
+    socket = sockets / "redis.sock"
+    return Part("redis", 1, command, str(socket), environment, redis.READY, Probe(socket, b"PING\r\n", b"+PONG"))
 
 
 def _broker(data: Path, ports: Mapping[str, int], environment: Mapping[str, str]) -> Part:
@@ -142,7 +156,10 @@ def _broker(data: Path, ports: Mapping[str, int], environment: Mapping[str, str]
         *("--namesrv-port", str(ports["namesrv"]), "--broker-port", str(ports["broker"])),
         *(part for name, value in settings.items() for part in ("--set", f"{name}={value}")),
     )
-    return Part("broker", 1, command, f"127.0.0.1:{ports['broker']}", environment, "ready namesrv=")
+    address = ("127.0.0.1", ports["broker"])
+    question = codec.encode(RemotingCommand.request(RequestCode.GET_BROKER_RUNTIME_INFO))
+    alive = Probe(address, question, b'{"code":')
+    return Part("broker", 1, command, f"127.0.0.1:{ports['broker']}", environment, "ready namesrv=", alive)
 
 
 def _paysim(data: Path, url: str, port: int, environment: Mapping[str, str]) -> Part:
@@ -150,14 +167,16 @@ def _paysim(data: Path, url: str, port: int, environment: Mapping[str, str]) -> 
         *(_PYTHON, "-m", "paysim", "--data", str(data / "paysim"), "--port", str(port)),
         *("--keys", str(data / "keys"), "--clock-offset-file", str(data_directory.clock_offset_file(data))),
     )
-    return Part("paysim", 1, command, url, environment, "ready paysim=")
+    return Part("paysim", 1, command, url, environment, "ready paysim=", health.http(f"{url}/healthz"))
 
 
 def _consumers(data: Path, environment: Mapping[str, str]) -> Part:
     # One name per data directory: its successor takes over at once when it dies, and two shops may share a cluster.
     name = f"millrace-{hashlib.sha256(os.fsencode(data)).hexdigest()[:12]}"
-    command = (*_MANAGE, "consume", "--instance-name", name)
-    return Part("consumers", 3, command, "all services", environment, "ready consuming")
+    socket = data_directory.socket_directory(data) / "consume.sock"
+    command = (*_MANAGE, "consume", "--instance-name", name, "--alive-socket", str(socket))
+    alive = Probe(socket, b"", b"alive")
+    return Part("consumers", 3, command, "all services", environment, "ready consuming", alive)
 
 
 def _sweeper(environment: Mapping[str, str]) -> Part:
@@ -177,5 +196,6 @@ def _web(url: str, port: int, environment: Mapping[str, str]) -> Part:
         command,
         url,
         {**environment, "MILLRACE_DATABASE_POOL_SIZE": str(_WEB_POOL_SIZE)},
-        health_url=f"{url}/readyz",
+        health.http(f"{url}/readyz"),
+        health.http(f"{url}/healthz"),
     )

@@ -18,6 +18,7 @@ import pytest
 from config import processes
 from config.errors import CannotStart
 from config.supervisor import child, instance, state, supervisor
+from config.supervisor.health import Probe
 from config.supervisor.parts import Part, Plan
 from config.supervisor.state import Health, Phase, ProcessId, State
 from config.supervisor.supervisor import Supervisor
@@ -164,6 +165,63 @@ class TestAProcessThatDies:
             assert psutil.wait_procs([orphan], timeout=10)[0] == [orphan]
 
 
+class TestAProcessThatHangs:
+    @pytest.fixture(autouse=True)
+    def _impatient(self, monkeypatch):
+        monkeypatch.setattr(child, "_ASK_EVERY_S", 0.02)
+        monkeypatch.setattr(child, "_ANSWER_S", 0.1)
+
+    async def test_is_not_healthy_until_it_goes_on(self, tmp_path):
+        async with Running(tmp_path / "shop", part("web", READY + FOREVER)) as running:
+            process = process_of(await running.ready())
+            os.kill(process.pid, signal.SIGSTOP)
+            await running.until(lambda now: now.parts[0].health is Health.UNRESPONSIVE)
+            os.kill(process.pid, signal.SIGCONT)
+            now = await running.until(lambda now: now.parts[0].health is Health.HEALTHY)
+
+        assert now.parts[0].restarts == 0
+        assert "web is unresponsive" in running.log
+
+    @pytest.mark.parametrize("hang", [f"os.kill(os.getpid(), {signal.SIGSTOP})", "signal.pause()"])
+    async def test_for_long_is_started_again_and_the_log_says_so(self, tmp_path, monkeypatch, hang):
+        monkeypatch.setattr(child, "_PATIENCE_S", 0.3)
+        socket = tmp_path / "alive"
+        # The second life finds the first one's socket, and answers.
+        program = f"""
+import os, signal, socket
+is_first = not os.path.exists({str(socket)!r})
+if not is_first: os.remove({str(socket)!r})
+listener = socket.socket(socket.AF_UNIX)
+listener.bind({str(socket)!r})
+listener.listen()
+print("ready", flush=True)
+if is_first: {hang}
+while True: listener.accept()[0].sendall(b"still alive")
+"""
+        web = part("web", program, alive=Probe(socket, b"", b"alive"))
+        async with Running(tmp_path / "shop", web) as running:
+            first = process_of(await running.ready())
+            now = await running.until(lambda now: now.parts[0].restarts == 1 and now.parts[0].health is Health.HEALTHY)
+
+            assert process_of(now).pid != first.pid
+            assert not first.is_alive()
+        assert "web has not answered for 0 s and is killed" in running.log
+        assert "web ended (killed by SIGKILL); started again" in running.log
+
+    async def test_at_its_next_start_is_started_once_more(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(supervisor, "_START_S", 1.0)
+        lives = tmp_path / "lives"
+        lives.touch()
+        # The second life never gets ready.
+        program = f"lives = open({str(lives)!r}, 'a+'); lives.seek(0); n = len(lives.read()); "
+        program += f"lives.write('x'); lives.flush(); n == 1 or {READY}{FOREVER}"
+        async with Running(tmp_path / "shop", part("web", program)) as running:
+            os.kill(process_of(await running.ready()).pid, signal.SIGKILL)
+            await running.until(lambda now: now.parts[0].restarts == 2 and now.parts[0].health is Health.HEALTHY)
+
+        assert "web was not ready within 1 s" in running.log
+
+
 class TestStop:
     async def test_goes_in_reverse_order(self, tmp_path):
         order = tmp_path / "order"
@@ -235,3 +293,10 @@ class TestInstance:
 
         with pytest.raises(CannotStart, match=r"cannot be used .*--data DIR"):
             instance.prepare(tmp_path / "shop")
+
+    @pytest.mark.parametrize("name", ["secret", "clock-offset"])
+    def test_refuses_what_a_power_cut_left_empty(self, tmp_path, name):
+        (tmp_path / name).touch()
+
+        with pytest.raises(CannotStart, match=rf"{tmp_path / name} is damaged.*[Rr]emove it"):
+            instance.prepare(tmp_path)

@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import importlib.util
 import signal
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -30,14 +31,17 @@ class Command(BaseCommand):
             metavar="NAME",
             help="take over from a predecessor that died, with its queue locks; never run two of one name",
         )
+        parser.add_argument(
+            "--alive-socket", type=Path, metavar="PATH", help="show a sign of life to who connects there"
+        )
 
-    def handle(self, *args: Any, services: list[str], instance_name: str | None, **options: Any) -> None:
+    def handle(self, *args: Any, services: list[str], **options: Any) -> None:
         unknown = sorted(set(services) - set(SERVICES))
         if unknown:
             raise CommandError(f"no such service: {', '.join(unknown)}; there are {', '.join(SERVICES)}", returncode=2)
-        run(self._consume(services or list(SERVICES), instance_name))
+        run(self._consume(services or list(SERVICES), options["instance_name"], options["alive_socket"]))
 
-    async def _consume(self, services: list[str], instance_name: str | None) -> None:
+    async def _consume(self, services: list[str], instance_name: str | None, alive_socket: Path | None) -> None:
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for signal_number in (signal.SIGTERM, signal.SIGINT):
@@ -49,8 +53,16 @@ class Command(BaseCommand):
         try:
             for worker in workers:
                 await worker.start()
+            if alive_socket is not None:
+                self._sign_of_life = await asyncio.start_unix_server(_show_life, alive_socket)
             self.stdout.write(f"ready consuming {' '.join(services)}")
             self.stdout.flush()
             await stopping.wait()
         finally:
             await asyncio.gather(*(worker.stop() for worker in workers))
+
+
+async def _show_life(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """That the event loop turns is what is shown: everything that a consumer does goes through it."""
+    writer.write(b"alive")
+    writer.close()

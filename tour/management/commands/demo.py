@@ -13,7 +13,7 @@ from rich.console import Console
 
 from config import sample_data
 from config.errors import CannotStart
-from config.management.options import ShopCommand
+from config.management.options import ShopCommand, add_data
 from config.supervisor import launch, report
 from config.supervisor.state import State
 from mq.errors import MQError
@@ -32,7 +32,7 @@ class Command(ShopCommand):
     help = "The guided tour: start the shop, take six steps through it, check everything, stop it. Status 0: all green."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--data", type=Path, metavar="DIR", help="the shop's data directory (.millrace)")
+        add_data(parser)
         parser.add_argument("--base-port", type=int, metavar="N", help="take free ports from N on, and remember them")
 
     def handle(self, *args: Any, **options: Any) -> None:
