@@ -35,6 +35,7 @@ def create(running: Service) -> Starlette:
             running.database.close()
 
     routes = [
+        Route("/", _welcome, methods=["GET"]),
         Route("/cashier", _cashier, methods=["GET"]),
         Route("/cashier/pay", _press, methods=["POST"]),
         Route("/gateway.do", _gateway, methods=["POST"]),
@@ -47,6 +48,10 @@ def create(running: Service) -> Starlette:
 def _service(request: Request) -> Service:
     running: Service = request.app.state.service
     return running
+
+
+async def _welcome(request: Request) -> Response:
+    return HTMLResponse(pages.welcome(), headers=pages.HEADERS)
 
 
 async def _cashier(request: Request) -> Response:

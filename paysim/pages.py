@@ -36,6 +36,15 @@ a{color:#1668dc}
 """
 
 
+def welcome() -> str:
+    """What is here, for whoever comes without an order to pay."""
+    return _page(
+        "Payment company",
+        "<h1>The payment company</h1><p>An order is paid through a link of its own: the shop hands it out when "
+        'its buyer asks to pay (<code>POST /api/payments/…</code>).</p><p><a href="/faults">Faults asked for</a></p>',
+    )
+
+
 def cashier(trade: Trade, *, failed: bool = False) -> str:
     """The page of one trade in whatever state it is."""
     parts = [

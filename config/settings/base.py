@@ -11,7 +11,11 @@ _environment = environment()
 
 DEBUG = False
 ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
-INSTALLED_APPS = ["config", "messaging", *SERVICES, "verify", "tour"]
+#: ninja brings the page that shows the API, with everything on it: nothing is loaded from elsewhere.
+INSTALLED_APPS = ["ninja", "config", "messaging", *SERVICES, "verify", "tour"]
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+#: Served by the web server itself, see `config.supervisor.parts`.
+STATIC_URL = "/static/"
 MIDDLEWARE = [
     "common.api.refuse_other_methods",
     "django.middleware.security.SecurityMiddleware",

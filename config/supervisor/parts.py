@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import ninja
+
 from config import data_directory
 from config.embedded import redis
 from config.embedded.postgres import SOCKET as POSTGRES_SOCKET
@@ -188,6 +190,7 @@ def _web(url: str, port: int, environment: Mapping[str, str]) -> Part:
     command = (
         *(_PYTHON, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)),
         *("--workers", str(_WEB_WORKERS), "--blocking-threads", str(_WEB_THREADS), "--no-ws"),
+        *("--static-path-route", "/static", "--static-path-mount", str(Path(ninja.__file__).parent / "static")),
         *("--respawn-failed-workers", "--workers-kill-timeout", "10s", "config.wsgi:application"),
     )
     return Part(

@@ -11,6 +11,12 @@ NOWHERE = "http://127.0.0.1:9/callback"
 
 
 class TestCashier:
+    def test_tells_who_comes_without_an_order_where_to_get_one(self, paysim):
+        page = paysim.http.get("/")
+
+        assert page.status_code == 200
+        assert "/api/payments/" in page.text
+
     def test_shows_a_page_that_says_it_is_a_simulation(self, paysim, merchant, order_no):
         page = paysim.http.get(merchant.cashier_url(order_no, 4990, notify_url=NOWHERE))
 

@@ -9,7 +9,9 @@ from config.supervisor.state import Health, Phase
 
 
 class Command(ShopCommand):
-    help = "Show every process of the shop, how it is, and where the shop is found. Status 1: one is unwell, 3: no shop."
+    help = (
+        "Show every process of the shop, how it is, and where the shop is found. Status 1: one is unwell, 3: no shop."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         data = self.data(options)
