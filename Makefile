@@ -1,4 +1,6 @@
 # Every target works on a fresh clone: `install` runs by itself when .venv is missing or older than the locks.
+# More for `demo`, `up` and `down`: make up ARGS="--base-port 20000"
+ARGS ?=
 PYTHON ?= python3
 BIN := .venv/bin
 MANAGE := $(BIN)/python manage.py
@@ -22,16 +24,16 @@ install: .venv/installed ## .venv with the locked dependencies (the other target
 	@touch $@
 
 demo: .venv/installed ## the tour: orders end to end over the bundled broker, then the checker's verdict
-	$(MANAGE) demo
+	$(MANAGE) demo $(ARGS)
 
 test: .venv/installed-dev ## the whole suite that needs nothing but Python
 	$(BIN)/pytest -n 2 --dist loadgroup -m "not interop and not promise and not nightly"
 
 up: .venv/installed ## start the shop and leave it running
-	$(MANAGE) up
+	$(MANAGE) up $(ARGS)
 
 down: .venv/installed ## stop the shop
-	$(MANAGE) down
+	$(MANAGE) down $(ARGS)
 
 promises: .venv/installed-dev ## what the queue promises, broken on purpose a few hundred times
 	$(BIN)/pytest -n 2 -m "promise and not nightly"

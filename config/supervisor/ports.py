@@ -14,6 +14,8 @@ from config.errors import CannotStart
 
 #: The name server's and the broker's are RocketMQ's own.
 DEFAULTS: Final = {"namesrv": 9876, "broker": 10911, "web": 8000, "paysim": 8001}
+#: A good base port when the defaults are taken.
+ELSEWHERE: Final = 20_000
 _FILE: Final = "ports.json"
 #: How far above --base-port free ones are looked for.
 _SEARCH_SPAN: Final = 200
@@ -25,19 +27,27 @@ def choose(data: Path, needed: Iterable[str], *, base_port: int | None) -> dict[
     Raises: CannotStart: one of them is taken, or there are too few free ones.
     """
     names = list(needed)
-    remembered = _remembered(data)
     if base_port is None:
-        ports = {name: remembered.get(name, DEFAULTS[name]) for name in names}
-        for name, port in ports.items():
-            if not is_free(port):
-                raise CannotStart(
-                    f"Port {port} ({name}) is taken{_by_whom(port)}: stop that, or choose free ports with "
-                    f"`manage.py up --base-port {20_000 if port < 20_000 else port + 100}`."
-                )
+        for name, port in taken(data, names).items():
+            raise CannotStart(
+                f"Port {port} ({name}) is taken{_by_whom(port)}: stop that, or choose free ports with "
+                f"`manage.py up --base-port {ELSEWHERE if port < ELSEWHERE else port + 100}`."
+            )
+        ports = _wanted(data, names)
     else:
         ports = _free_from(base_port, names)
-    (data / _FILE).write_text(json.dumps({**remembered, **ports}))
+    (data / _FILE).write_text(json.dumps({**_remembered(data), **ports}))
     return ports
+
+
+def taken(data: Path, names: Iterable[str]) -> dict[str, int]:
+    """Those ports that a shop without --base-port would want and that somebody listens on."""
+    return {name: port for name, port in _wanted(data, names).items() if not is_free(port)}
+
+
+def _wanted(data: Path, names: Iterable[str]) -> dict[str, int]:
+    remembered = _remembered(data)
+    return {name: remembered.get(name, DEFAULTS[name]) for name in names}
 
 
 def is_free(port: int) -> bool:

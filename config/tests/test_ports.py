@@ -49,6 +49,11 @@ class TestChoose:
         with pytest.raises(CannotStart, match=rf"Port {taken} \(web\) is taken by .* \(pid \d+\).*--base-port"):
             ports.choose(tmp_path, ["web"], base_port=None)
 
+    def test_can_be_asked_before_which_are_taken(self, tmp_path, taken):
+        (tmp_path / "ports.json").write_text(json.dumps({"web": taken, "paysim": 0}))
+
+        assert ports.taken(tmp_path, ["web", "paysim"]) == {"web": taken}
+
     @pytest.mark.parametrize("base_port", [80, 65_500])
     def test_refuses_a_base_without_room(self, tmp_path, base_port):
         with pytest.raises(CannotStart, match="between 1024 and 65335"):

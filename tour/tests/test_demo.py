@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
-import random
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -27,11 +28,16 @@ def manage(*words: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.timeout(300)
 class TestDemo:
     def test_is_all_green_and_leaves_nothing_running(self, tmp_path):
-        base_port = random.randrange(30_000, 60_000, 10)
-
-        tour = manage("demo", "--data", str(tmp_path / "shop"), "--base-port", str(base_port))
+        (tmp_path / "shop").mkdir()
+        with socket.socket() as stranger:
+            stranger.bind(("127.0.0.1", 0))
+            stranger.listen()
+            port = stranger.getsockname()[1]
+            (tmp_path / "shop" / "ports.json").write_text(json.dumps({"web": port}))
+            tour = manage("demo", "--data", str(tmp_path / "shop"))
 
         assert tour.returncode == 0, tour.stdout + tour.stderr
+        assert f"{port} already; the tour takes free ports from 20000 on" in tour.stdout
         for number, title in enumerate((*STEPS, "The broker dies"), start=1):
             assert f"{number}  {title}" in tour.stdout
         assert "✗" not in tour.stdout
