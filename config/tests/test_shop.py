@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -18,7 +20,8 @@ import httpx
 import psutil
 import pytest
 
-from config.supervisor import instance, state
+from config.environment import Environment
+from config.supervisor import instance, launch, parts, report, state
 from config.supervisor.parts import PROJECT
 
 #: One worker of pytest-xdist runs all of these, one after the other: two shops at once are too much for two cores.
@@ -45,8 +48,10 @@ class Shop:
         return result
 
     def status(self) -> dict[str, Any]:
-        result: dict[str, Any] = json.loads(self.manage("status", "--json").stdout)
-        return result
+        """What `manage.py status --json` prints, without a second of starting it: tests ask often."""
+        now = state.read(self.data)
+        assert now is not None
+        return report.as_json(now)
 
     def process(self, name: str) -> dict[str, Any]:
         return next(one for one in self.status()["processes"] if one["name"] == name)
@@ -109,14 +114,26 @@ def running(shop: Shop) -> Shop:
 
 class TestUp:
     def test_leaves_a_shop_that_answers(self, running):
-        now = running.status()
+        now = json.loads(running.manage("status", "--json").stdout)
 
+        assert now == running.status()
         assert now["phase"] == "ready"
         assert {one["name"]: one["health"] for one in now["processes"]} == {
             "postgres": "healthy", "redis": "healthy", "broker": "healthy", "paysim": "healthy",
             "setup": "done", "web": "healthy", "consumers": "healthy", "sweeper": "healthy",
         }  # fmt: skip
         assert httpx.get(f"{now['urls']['shop']}/readyz").json() == {"status": "ok", "down": []}
+
+    def test_names_addresses_that_lead_somewhere(self, running):
+        urls = running.status()["urls"]
+        host, _, port = urls.pop("namesrv").partition(":")
+        socket.create_connection((host, int(port))).close()
+        pages = {name: httpx.get(url) for name, url in urls.items()}
+
+        assert {name: page.status_code for name, page in pages.items()} == {"shop": 200, "api": 200, "cashier": 200}
+        loaded = re.findall(r'(?:src|href)="(/[^"]+)"', pages["api"].text)
+        assert len(loaded) >= 3
+        assert {httpx.get(urls["shop"] + path).status_code for path in loaded} == {200}
 
     def test_keeps_the_data_directory_to_itself(self, running):
         modes = {
@@ -156,15 +173,6 @@ class TestUp:
         assert "--base-port" in done.stderr
         assert len(done.stderr.splitlines()) == 1
 
-    def test_refuses_a_data_directory_it_cannot_use(self, tmp_path):
-        (tmp_path / "file").touch()
-
-        done = Shop(tmp_path / "file", 0).manage("up")
-
-        assert done.returncode == 3
-        assert f"{tmp_path / 'file'} cannot be used" in done.stderr
-        assert len(done.stderr.splitlines()) == 1
-
 
 class TestWhileItRuns:
     @pytest.mark.parametrize("name", ["web", "broker", "consumers", "postgres"])
@@ -188,6 +196,76 @@ class TestWhileItRuns:
         done = running.manage("logs", "web", "-n", "1000")
 
         assert "Listening at" in done.stdout
+
+    def test_each_part_shows_life_until_it_is_stopped(self, running):
+        chosen = json.loads((running.data / "ports.json").read_text())
+        plan = parts.plan(running.data, Environment(data=running.data), chosen)
+        probes = {part.name: part.alive for part in plan.parts if part.alive is not None}
+        assert set(probes) == {"postgres", "redis", "broker", "paysim", "web", "consumers"}
+
+        async def who_answers() -> set[str]:
+            answers = await asyncio.gather(*(probe.succeeds(timeout_s=1.0) for probe in probes.values()))
+            return {name for name, answer in zip(probes, answers, strict=True) if answer}
+
+        processes = [psutil.Process(running.process(name)["pid"]) for name in probes]
+        processes += [child for process in processes for child in process.children(recursive=True)]
+        assert asyncio.run(who_answers()) == set(probes)
+        for process in processes:
+            process.suspend()
+        try:
+            assert asyncio.run(who_answers()) == set()
+        finally:
+            for process in processes:
+                process.resume()
+        running.wait_for("sweeper", lambda now: now["health"] == "healthy")
+        assert running.serves_again()
+
+    @pytest.mark.parametrize(
+        ("command", "said"),
+        [
+            (("seed",), "0 articles are new."),
+            (("parked", "list"), "Nothing is parked."),
+            (("sweep",), "0 overdue orders are closing"),
+            (("deliver", "CUP-CELADON", "5", "--receipt", "D-1"), "5 x CUP-CELADON on the shelf."),
+        ],
+    )
+    def test_a_command_finds_it_by_its_directory_alone(self, running, command, said):
+        done = running.manage(*command)
+
+        assert done.returncode == 0, done.stderr
+        assert said in done.stdout
+
+
+class TestAStart:
+    @pytest.fixture
+    def starting(self, shop) -> Iterator[subprocess.Popen[str]]:
+        shop.manage("down") if instance.is_in_use(shop.data) else None
+        command = [sys.executable, str(PROJECT / "manage.py"), "up", "--data", str(shop.data)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        deadline_s = time.monotonic() + 30
+        while (now := state.read(shop.data)) is None or now.phase != "starting" or not now.supervisor.is_alive():
+            assert time.monotonic() < deadline_s, now
+            time.sleep(0.02)
+        yield process
+        process.wait(30)
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_that_is_interrupted_leaves_nothing_running(self, shop, starting, number):
+        starting.send_signal(number)
+        _, said = starting.communicate(timeout=60)
+
+        assert starting.returncode == 130
+        assert said.splitlines()[-1] == "Stopped before the shop was open; nothing of it is left running."
+        assert "Traceback" not in said
+        assert not instance.is_in_use(shop.data)
+
+    def test_says_that_somebody_else_stopped_the_shop(self, shop, starting):
+        launch.stop(shop.data)
+        _, said = starting.communicate(timeout=60)
+
+        assert starting.returncode == 3
+        assert said.splitlines()[-1] == f"The shop in {shop.data} was told to stop while it was starting."
+        assert not instance.is_in_use(shop.data)
 
 
 class TestTheEnd:
