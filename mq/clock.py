@@ -52,6 +52,7 @@ class OffsetFileClock:
     """
 
     def __init__(self, path: Path) -> None:
+        _create(path)
         read_offset_file(path)
         with path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), _OFFSET.size, access=mmap.ACCESS_READ)
@@ -62,8 +63,8 @@ class OffsetFileClock:
 
 
 def read_offset_file(path: Path) -> int:
-    """The offset in milliseconds; the file is created when missing. Raises: ValueError: it has another length."""
-    return move_offset_file(path, 0)
+    """The offset in milliseconds, 0 when there is no file. Raises: ValueError: the file has another length."""
+    return _decoded(path, path.read_bytes()) if path.exists() else 0
 
 
 def move_offset_file(path: Path, by_ms: int) -> int:
@@ -74,15 +75,17 @@ def move_offset_file(path: Path, by_ms: int) -> int:
     _create(path)
     with path.open("r+b", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        found = file.read(_OFFSET.size + 1)
-        if len(found) != _OFFSET.size:
-            raise ValueError(f"{path} is damaged: it should hold {_OFFSET.size} bytes")
-        offset_ms = int(_OFFSET.unpack(found)[0])
-        if by_ms:
-            # In place, because others have it mapped; a page is written as a whole.
-            os.pwrite(file.fileno(), _OFFSET.pack(offset_ms + by_ms), 0)
-            os.fsync(file.fileno())
-    return offset_ms + by_ms
+        offset_ms = _decoded(path, file.read(_OFFSET.size + 1)) + by_ms
+        # In place, because others have it mapped.
+        os.pwrite(file.fileno(), _OFFSET.pack(offset_ms), 0)
+        os.fsync(file.fileno())
+    return offset_ms
+
+
+def _decoded(path: Path, content: bytes) -> int:
+    if len(content) != _OFFSET.size:
+        raise ValueError(f"{path} is damaged: it should hold {_OFFSET.size} bytes")
+    return int(_OFFSET.unpack(content)[0])
 
 
 def _create(path: Path) -> None:

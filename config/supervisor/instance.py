@@ -10,6 +10,7 @@ import fcntl
 import os
 import shutil
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ from typing import Final
 from config.data_directory import clock_offset_file, make_private, secret_key, socket_directory, used
 from config.errors import CannotStart, DataDirectoryUnusable
 from config.supervisor import state
-from mq.clock import read_offset_file
+from mq.clock import move_offset_file, read_offset_file
 
 _FILE: Final = "lock"
 #: The broker's log and PostgreSQL's take half of it at once.
@@ -40,7 +41,7 @@ def prepare(data: Path) -> None:
         probe.touch()
         probe.unlink()
     secret_key(data)
-    clock_offset(data)
+    _clock_file(data, lambda path: move_offset_file(path, 0))  # Makes it: the shop's processes map it.
     free_bytes = shutil.disk_usage(data).free
     if free_bytes < _NEEDED_BYTES:
         raise CannotStart(
@@ -54,10 +55,13 @@ def clock_offset(data: Path) -> timedelta:
 
     Raises: DataDirectoryUnusable.
     """
-    path = clock_offset_file(data)
+    return timedelta(milliseconds=_clock_file(data, read_offset_file))
+
+
+def _clock_file(data: Path, use: Callable[[Path], int]) -> int:
     try:
         with used(data):
-            return timedelta(milliseconds=read_offset_file(path))
+            return use(clock_offset_file(data))
     except ValueError as error:
         raise DataDirectoryUnusable(f"{error}. Remove it, and the shop's clock is this machine's again.") from error
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import psutil
 
+from config.data_directory import used
 from config.errors import CannotStart
 
 #: The name server's and the broker's are RocketMQ's own.
@@ -71,10 +72,11 @@ def _free_from(base_port: int, names: list[str]) -> dict[str, int]:
 
 
 def _remembered(data: Path) -> Mapping[str, int]:
-    try:
-        ports = json.loads((data / _FILE).read_text())
-    except (FileNotFoundError, ValueError):
-        return {}
+    with used(data):
+        try:
+            ports = json.loads((data / _FILE).read_text())
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return {}
     if not isinstance(ports, dict):
         return {}
     return {name: port for name, port in ports.items() if name in DEFAULTS and port in range(65_536)}

@@ -7,7 +7,7 @@ import pytest
 
 from mq.clock import OffsetFileClock, SystemClock, move_offset_file, read_offset_file
 
-MOVES = 300
+MOVES = 100
 
 
 def move_often(path: Path) -> None:
@@ -32,6 +32,10 @@ class TestOffsetFile:
             mover.join()
 
         assert read_offset_file(path) == 3 * MOVES
+
+    def test_is_not_made_by_looking_at_it(self, tmp_path):
+        assert read_offset_file(tmp_path / "offset") == 0
+        assert not (tmp_path / "offset").exists()
 
     @pytest.mark.parametrize("content", [b"", b"1234567", b"123456789"])
     def test_that_is_damaged_is_refused_and_left_alone(self, tmp_path, content):
