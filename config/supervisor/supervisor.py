@@ -21,7 +21,8 @@ from config.supervisor.logs import Log
 from config.supervisor.parts import Plan
 from config.supervisor.state import Health, PartState, Phase, ProcessId, State
 
-_START_S: Final = 60.0
+#: For each part, and again at each later start. Generous: a machine that is very busy is slow, not broken.
+_START_S: Final = 120.0
 
 
 class Supervisor:
