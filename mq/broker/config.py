@@ -139,7 +139,11 @@ class BrokerConfig:
         return parse_delay_levels(self.delay_levels)
 
     def clock(self) -> Clock:
-        return OffsetFileClock(self.clock_offset_file) if self.clock_offset_file else SystemClock()
+        """Raises: ConfigError: the file that moves it is damaged."""
+        try:
+            return OffsetFileClock(self.clock_offset_file) if self.clock_offset_file else SystemClock()
+        except ValueError as error:
+            raise ConfigError(f"clockOffsetFile: {error}") from error
 
     def store_config(self, store_host: Host) -> StoreConfig:
         return StoreConfig(

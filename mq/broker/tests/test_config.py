@@ -52,6 +52,12 @@ class TestBrokerConfig:
         with pytest.raises(ConfigError, match=key):
             build(BrokerConfig, {key: value})
 
+    def test_refuses_a_damaged_file_that_moves_the_clock(self, tmp_path):
+        (tmp_path / "offset").touch()
+
+        with pytest.raises(ConfigError, match=r"clockOffsetFile: .*offset is damaged"):
+            BrokerConfig(clock_offset_file=tmp_path / "offset").clock()
+
 
 class TestParseDelayLevels:
     def test_reads_rocketmqs_default(self):
