@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -67,8 +68,9 @@ class Shop:
         ready_url = f"{self.status()['urls']['shop']}/readyz"
         deadline_s = time.monotonic() + 30
         while time.monotonic() < deadline_s:
-            if httpx.get(ready_url).status_code == 200:
-                return True
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(ready_url).status_code == 200:
+                    return True
         return False
 
     def everybody(self) -> list[psutil.Process]:
