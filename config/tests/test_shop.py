@@ -227,8 +227,6 @@ class TestWhileItRuns:
         [
             (("seed",), "0 articles are new."),
             (("parked", "list"), "Nothing is parked."),
-            (("sweep",), "0 overdue orders are closing"),
-            (("deliver", "CUP-CELADON", "5", "--receipt", "D-1"), "5 x CUP-CELADON on the shelf."),
         ],
     )
     def test_a_command_finds_it_by_its_directory_alone(self, running, command, said):
@@ -238,10 +236,20 @@ class TestWhileItRuns:
         assert said in done.stdout
 
 
+class TestAKilledSupervisor:
+    def test_leaves_no_orphan(self, running):
+        everybody = running.everybody()
+        os.kill(everybody[0].pid, signal.SIGKILL)
+
+        psutil.wait_procs(everybody, timeout=30)
+
+        assert still_alive(everybody) == []
+
+
 class TestAStart:
     @pytest.fixture
     def starting(self, shop) -> Iterator[subprocess.Popen[str]]:
-        shop.manage("down") if instance.is_in_use(shop.data) else None
+        launch.stop(shop.data)
         command = [sys.executable, str(PROJECT / "manage.py"), "up", "--data", str(shop.data)]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         deadline_s = time.monotonic() + 30
@@ -271,29 +279,8 @@ class TestAStart:
 
 
 class TestTheEnd:
-    def test_of_a_killed_supervisor_leaves_no_orphan(self, running):
-        everybody = running.everybody()
-        os.kill(everybody[0].pid, signal.SIGKILL)
-
-        psutil.wait_procs(everybody, timeout=30)
-
-        assert still_alive(everybody) == []
-
-    def test_comes_cleanly_after_down(self, running):
-        everybody = running.everybody()
-
-        done = running.manage("down")
-
-        assert (done.returncode, done.stdout) == (0, "The shop is stopped.\n")
-        assert still_alive(everybody) == []
-        last = state.read(running.data)
-        assert last is not None
-        assert last.phase == "stopped"
-        assert "database system is shut down" in (running.data / "logs" / "postgres.log").read_text()
-        assert running.manage("status").returncode == 3
-
     def test_comes_cleanly_after_ctrl_c_in_the_foreground(self, shop):
-        shop.manage("down")
+        launch.stop(shop.data)
         command = [sys.executable, str(PROJECT / "manage.py"), "up", "--foreground", "--data", str(shop.data)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
@@ -311,3 +298,16 @@ class TestTheEnd:
         assert still_alive(everybody) == []
         assert any(line.startswith("consumers  | ready consuming") for line in lines)
         assert "the shop is stopped" in lines[-1]
+
+    def test_comes_cleanly_after_down(self, running):
+        everybody = running.everybody()
+
+        done = running.manage("down")
+
+        assert (done.returncode, done.stdout) == (0, "The shop is stopped.\n")
+        assert still_alive(everybody) == []
+        last = state.read(running.data)
+        assert last is not None
+        assert last.phase == "stopped"
+        assert "database system is shut down" in (running.data / "logs" / "postgres.log").read_text()
+        assert running.manage("status").returncode == 3
