@@ -6,7 +6,6 @@ Source: RocketMQ MQClientAPIImpl.java; remoting sheet 2 and 5.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable
 from typing import Final
 
@@ -14,7 +13,7 @@ import msgspec
 
 from mq.client.results import PullResult, PullStatus
 from mq.errors import RemoteProtocolError, ResponseError
-from mq.message import MessageQueue, ReceivedMessage, record, sys_flag
+from mq.message import MessageQueue, ReceivedMessage, compression, record, sys_flag
 from mq.remoting import bodies, headers
 from mq.remoting.client import RemotingClient
 from mq.remoting.codes import RequestCode, ResponseCode
@@ -198,7 +197,7 @@ class BrokerCalls:
 def decode_records(data: bytes, broker_name: str) -> list[ReceivedMessage]:
     """The messages of a pull or query, decompressed.
 
-    A body in a compression we do not know is handed out as it was stored (`sys_flag` still says so): one foreign
+    A body that cannot be decompressed is handed out as it was stored (`sys_flag` still says so): one foreign
     message must not stop a queue.
     """
     try:
@@ -213,8 +212,8 @@ def decode_records(data: bytes, broker_name: str) -> list[ReceivedMessage]:
 def _inflated(message: ReceivedMessage) -> ReceivedMessage:
     if message.sys_flag & sys_flag.COMPRESSED:
         try:
-            message.body = record.inflate_body(message.body, message.sys_flag)
-        except (RemoteProtocolError, zlib.error):
+            message.body = compression.inflate(message.body, message.sys_flag)
+        except RemoteProtocolError:
             return message
         message.sys_flag &= ~(sys_flag.COMPRESSED | sys_flag.COMPRESSION_MASK)
     return message

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mq.errors import MessageTooLarge, RemoteProtocolError
-from mq.message import ids, properties, sys_flag
+from mq.message import compression, ids, properties, sys_flag
 from mq.message.ids import Host
 from mq.message.message import ReceivedMessage
 
@@ -40,9 +40,6 @@ COMMIT_LOG_OFFSET_AT: Final = 28
 _SYS_FLAG_LAST_BYTE_AT: Final = 39
 _BODY_LENGTH_AT: Final = 84  # 12 more for each host that is IPv6
 STORE_TIMESTAMP_AT: Final = 56  # 68 when the born host is IPv6
-#: The most a compressed body may grow to, and by what factor: a few bytes must not become gigabytes.
-MAX_INFLATED_BYTES: Final = 4 * 1024 * 1024
-MAX_INFLATE_RATIO: Final = 1000
 
 _HEAD = struct.Struct(">IIIiiqqiq")  # up to and with the born timestamp, 48 bytes
 _TAIL = struct.Struct(">iqi")  # reconsume times, prepared transaction offset, body length
@@ -111,12 +108,12 @@ def encode(
 def decode(data: bytes, start: int = 0, *, check_crc: bool = False, inflate: bool = False) -> ReceivedMessage:
     """The record that begins at `start`.
 
-    `inflate` also decompresses a zlib body (and clears the flag bit), as clients want it; the store keeps the bytes.
+    `inflate` also decompresses the body (and clears its flag bits), as clients want it; the store keeps the bytes.
     Raises: RemoteProtocolError: truncated, unknown magic, sizes that do not add up, or a wrong body CRC.
     """
     try:
         return _decode(data, start, check_crc=check_crc, inflate=inflate)
-    except (struct.error, IndexError, UnicodeDecodeError, ValueError, zlib.error) as error:
+    except (struct.error, IndexError, UnicodeDecodeError, ValueError) as error:
         raise RemoteProtocolError(f"record at byte {start} is malformed: {error}") from error
 
 
@@ -144,7 +141,7 @@ def _decode(data: bytes, start: int, *, check_crc: bool, inflate: bool) -> Recei
     if check_crc and body and zlib.crc32(body) & 0x7FFFFFFF != crc:
         raise RemoteProtocolError(f"record at byte {start}: the body does not match its CRC")
     if inflate and flags & sys_flag.COMPRESSED:
-        body = inflate_body(body, flags)
+        body = compression.inflate(body, flags)
         flags &= ~(sys_flag.COMPRESSED | sys_flag.COMPRESSION_MASK)
     return ReceivedMessage(
         topic=bytes(data[topic_at : topic_at + topic_length]).decode(),
@@ -186,23 +183,6 @@ def properties_text(data: bytes) -> bytes:
     if data[7] == MAGIC_V2 & 0xFF:
         return data[topic_at + 4 + int.from_bytes(data[topic_at : topic_at + 2], "big") :]
     return data[topic_at + 3 + data[topic_at] :]
-
-
-def inflate_body(body: bytes, flags: int) -> bytes:
-    """Decompress a body as its sysFlag says.
-
-    Raises: RemoteProtocolError: an algorithm other than zlib, or more than 4 MiB or 1000 times the input.
-    """
-    if flags & sys_flag.COMPRESSION_MASK not in (0, sys_flag.COMPRESSION_ZLIB):
-        raise RemoteProtocolError(
-            f"compression {(flags & sys_flag.COMPRESSION_MASK) >> 8} is not zlib: sysFlag {flags:#x}"
-        )
-    limit = min(MAX_INFLATED_BYTES, max(len(body) * MAX_INFLATE_RATIO, 1024))
-    inflater = zlib.decompressobj()
-    inflated = inflater.decompress(body, limit)
-    if not inflater.eof:
-        raise RemoteProtocolError(f"a compressed body of {len(body)} bytes is cut off or exceeds {limit} bytes")
-    return inflated
 
 
 def _host(data: bytes, start: int, end: int) -> Host:
