@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from mq.client import handlers, running_info
+from mq.client.allocation import AllocateStrategy, Averagely
 from mq.client.assigned_queue import AssignedQueue, Consumption
 from mq.client.background import cancel, spawn
 from mq.client.broadcasting import Dropped, EveryQueue, MessageModel
@@ -69,6 +70,7 @@ class PushConsumer:
     consume_timeout_s: a concurrent handler that takes longer has its messages given to somebody else.
     message_model: BROADCASTING gives every message to every member of the group: each keeps its offsets in a file below
         `offsets_folder` (see `mq.client.local_offset_store`), and what a handler fails at does not come again.
+    strategy: how the group divides its queues, one of `mq.client.allocation`, the same for all members; `Averagely()`.
     on_queues_changed: called with the queues that are ours whenever that changes.
     """
 
@@ -91,6 +93,7 @@ class PushConsumer:
         message_model: MessageModel = MessageModel.CLUSTERING,
         offsets_folder: Path | None = None,
         suspend_s: float = 1.0,
+        strategy: AllocateStrategy | None = None,
         on_queues_changed: Callable[[frozenset[MessageQueue]], None] | None = None,
     ) -> None:
         check_group(group)
@@ -103,6 +106,7 @@ class PushConsumer:
         self._consume_timeout_s = consume_timeout_s
         self._suspend_s = suspend_s
         self._from_where = from_where
+        self._strategy = strategy or Averagely()
         self._on_queues_changed = on_queues_changed
         if max_reconsume_times is None:
             max_reconsume_times = _WITHOUT_END if orderly else _DEFAULT_RECONSUME_TIMES
@@ -151,7 +155,7 @@ class PushConsumer:
             self._subscriptions[retry_topic] = Subscription.parse(retry_topic, ALL, self.client.clock.now_ms())
         self._consumption = self._make_consumption()
         self._rebalance = (EveryQueue if self._is_broadcasting else Rebalance)(
-            self.client, self.group, self._subscriptions, self._apply_share
+            self.client, self.group, self._subscriptions, self._strategy, self._apply_share
         )
         await self.client.join_consumer(self)
         self._is_running = True

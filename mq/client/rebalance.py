@@ -10,7 +10,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable
 
-from mq.client.allocation import allocate_averagely
+from mq.client.allocation import AllocateStrategy, allocate
 from mq.client.background import wait_for
 from mq.client.instance import Client
 from mq.client.routes import MASTER_ID, Route
@@ -26,10 +26,18 @@ ApplyShare = Callable[[str, frozenset[MessageQueue]], Awaitable[bool]]
 
 
 class Rebalance:
-    def __init__(self, client: Client, group: str, topics: Iterable[str], apply_share: ApplyShare) -> None:
+    def __init__(
+        self,
+        client: Client,
+        group: str,
+        topics: Iterable[str],
+        strategy: AllocateStrategy,
+        apply_share: ApplyShare,
+    ) -> None:
         self._client = client
         self._group = group
         self._topics = tuple(topics)
+        self._strategy = strategy
         self._apply_share = apply_share
         self._due = asyncio.Event()
 
@@ -67,7 +75,9 @@ class Rebalance:
         address = _any_address(route)
         await self._client.heartbeats.ensure(address)
         client_ids = await self._client.brokers.consumer_ids(address, self._group)
-        return frozenset(allocate_averagely(self._client.client_id, route.subscribe_queues, client_ids))
+        share = allocate(self._strategy, self._client.client_id, route.subscribe_queues, client_ids)
+        # A strategy may name queues of other topics, or some that are not there.
+        return frozenset(share) & frozenset(route.subscribe_queues)
 
 
 def _any_address(route: Route) -> str:
