@@ -1,36 +1,30 @@
 """Sending messages: `Producer`.
 
 A send is one request and one awaited answer. Many at once are cheap: they share connections, and everything sent in one
-turn of the loop leaves in one write. What fails in a way that may pass is tried again within the time allowed, on
-another broker if there is one; the message keeps its id, so consumers can tell a repetition from a new message.
+turn of the loop leaves in one write. What happens when a broker does not take it: `delivery`.
 
-Source: RocketMQ DefaultMQProducerImpl.sendDefaultImpl; remoting sheet 3, 4 and 12.1.
+Source: RocketMQ DefaultMQProducer.java; remoting sheet 3, 4 and 12.1.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Self
 
+from mq.client.delivery import Delivery
 from mq.client.instance import Client
-from mq.client.outgoing import Outgoing, prepare, prepare_batches
-from mq.client.publishing import Publishing, QueueSelector
-from mq.client.results import SendResult, SendStatus
+from mq.client.outgoing import Outgoing
+from mq.client.publishing import QueueSelector
+from mq.client.results import SendResult
 from mq.client.settings import ClientSettings
 from mq.clock import Clock
-from mq.errors import ConnectionLost, InvalidMessage, MQError, NoRoute, RequestTimeout, ResponseError
+from mq.errors import ResponseError
 from mq.message import Message, MessageQueue, ReceivedMessage
 from mq.message.message import check_group
 from mq.remoting.connection import Connection
-from mq.remoting.headers import CheckTransactionStateRequestHeader, SendMessageResponseHeader
+from mq.remoting.headers import CheckTransactionStateRequestHeader
 
-#: Codes that say the message is stored. Source: MQClientAPIImpl.processSendResponse.
-_STORED = {status.value: status for status in SendStatus}
 SEND_TIMEOUT_S = 3.0
-#: Before the same broker is tried again, longer every time: a restart or an overload does not pass in microseconds.
-_RETRY_PAUSE_S = 0.05
-_RETRY_PAUSE_MAX_S = 0.5
 
 
 class Producer:
@@ -55,22 +49,22 @@ class Producer:
         retries: int = 2,
     ) -> None:
         check_group(group)
-        self.group = group
         self.client = client or Client(namesrv, settings=settings, clock=clock)
-        self._clock = clock or self.client.clock
-        self._attempts = 1 + retries
-        self._publishing: dict[str, Publishing] = {}
+        self.group = self.client.namespace.wrap(group)
+        self._delivery = Delivery(self.client, self.group, attempts=1 + retries, clock=clock)
         self._is_running = False
 
     async def start(self) -> None:
         """Nothing is connected before the first message, so this works without any server."""
         await self.client.join_producer(self)
+        self._delivery.start()
         self._is_running = True
 
     async def stop(self) -> None:
         """Leave; sends under way fail with ConnectionLost."""
         if self._is_running:
             self._is_running = False
+            await self._delivery.stop()
             await self.client.leave(self)
 
     async def __aenter__(self) -> Self:
@@ -98,12 +92,11 @@ class Producer:
             ConnectionLost, RequestTimeout: no answer; the broker may have it all the same.
             InvalidMessage, MessageTooLarge: it cannot be sent.
         """
-        client = self.client
-        client.check_usable()
-        outgoing = prepare(message, client.unique_ids)
+        self.client.check_usable()
+        outgoing = self.client.packer.pack(message)
         if selector is not None:
-            queue = selector((await self._publish(message.topic)).queues, message)
-        return await self.deliver(outgoing, queue, timeout_s)
+            queue = selector(await self.queues(message.topic), message)
+        return await self._deliver(outgoing, queue, timeout_s)
 
     async def send_batch(
         self, messages: Sequence[Message], *, queue: MessageQueue | None = None, timeout_s: float = SEND_TIMEOUT_S
@@ -116,10 +109,10 @@ class Producer:
         Raises: as `send`; InvalidMessage also for what cannot be in one batch.
         """
         self.client.check_usable()
-        batches = prepare_batches(messages, self.client.unique_ids)
+        batches = self.client.packer.pack_batches(messages)
         results: list[SendResult] = []
         for batch in batches:
-            results.append(await self.deliver(batch, queue, timeout_s))
+            results.append(await self._deliver(batch, queue, timeout_s))
             queue = results[0].queue
         return results
 
@@ -131,14 +124,10 @@ class Producer:
         Raises: NoRoute, ConnectionLost: it did not even leave.  InvalidMessage, MessageTooLarge: it cannot be sent.
         """
         self.client.check_usable()
-        outgoing = prepare(message, self.client.unique_ids)
-        publishing = await self._publish(message.topic)
-        if queue is None:
-            queue = selector(publishing.queues, message) if selector else _choose(publishing, outgoing, None)
-        connection = await self.client.remoting.connection(publishing.master_of(queue))
-        if connection.is_congested:
-            await connection.drained()
-        connection.send_oneway(publishing.request(outgoing, queue.queue_id, self._clock.now_ms()))
+        outgoing = self.client.packer.pack(message)
+        if selector is not None:
+            queue = selector(await self.queues(message.topic), message)
+        await self._delivery.send_oneway(outgoing, self._wrapped(queue))
 
     async def queues(self, topic: str) -> tuple[MessageQueue, ...]:
         """The queues that messages of `topic` go to.
@@ -146,12 +135,14 @@ class Producer:
         Raises: NoRoute: nobody serves the topic.
         """
         self.client.check_usable()
-        return (await self._publish(topic)).queues
+        namespace = self.client.namespace
+        publishing = await self._delivery.publishing(namespace.wrap(topic))
+        return namespace.unwrap_queues(publishing.queues) if namespace.name else publishing.queues
 
     # ---- what the client asks
 
     def topics(self) -> Iterable[str]:
-        return list(self._publishing)
+        return self._delivery.topics()
 
     def check_transaction(
         self, connection: Connection, header: CheckTransactionStateRequestHeader, half: ReceivedMessage
@@ -161,67 +152,8 @@ class Producer:
 
     # ---- inside
 
-    async def _publish(self, topic: str) -> Publishing:
-        route = self.client.routes.cached(topic)
-        publishing = self._publishing.get(topic)
-        if publishing is None or publishing.route is not route:
-            route = route or await self.client.routes.fetch(topic, or_default=True)
-            if not route.publish_queues:
-                raise NoRoute(f"topic {topic!r} has no queue that may be written to")
-            publishing = self._publishing[topic] = Publishing(self.group, route)
-        return publishing
+    async def _deliver(self, outgoing: Outgoing, queue: MessageQueue | None, timeout_s: float) -> SendResult:
+        return await self._delivery.deliver(outgoing, self._wrapped(queue), timeout_s)
 
-    async def deliver(
-        self, outgoing: Outgoing, queue: MessageQueue | None = None, timeout_s: float = SEND_TIMEOUT_S
-    ) -> SendResult:
-        """Try until it is stored, refused for good, tried often enough, or out of time.
-
-        Raises: as `send`.
-        """
-        if queue is not None and queue.topic != outgoing.topic:
-            raise InvalidMessage(f"a message for topic {outgoing.topic!r} cannot go to {queue}")
-        loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + timeout_s
-        failed_broker: str | None = None
-        attempt = 0
-        while True:
-            attempt += 1
-            publishing = await self._publish(outgoing.topic)
-            target = queue or _choose(publishing, outgoing, failed_broker)
-            try:
-                return await self._attempt(publishing, outgoing, target, deadline_s - loop.time())
-            except MQError as error:
-                if not _may_pass(error) or attempt >= self._attempts or loop.time() >= deadline_s:
-                    raise
-                self.client.refresh_routes_soon()
-                if target.broker_name == failed_broker or len(publishing.route.brokers) == 1:
-                    pause_s = min(_RETRY_PAUSE_S * attempt, _RETRY_PAUSE_MAX_S)
-                    await asyncio.sleep(min(pause_s, deadline_s - loop.time()))
-                failed_broker = target.broker_name
-
-    async def _attempt(
-        self, publishing: Publishing, outgoing: Outgoing, queue: MessageQueue, timeout_s: float
-    ) -> SendResult:
-        address = publishing.master_of(queue)
-        connection = await self.client.remoting.connection(address)
-        if connection.is_congested:
-            await connection.drained()
-        request = publishing.request(outgoing, queue.queue_id, self._clock.now_ms())
-        response = await connection.call(request, timeout_s)
-        status = _STORED.get(response.code)
-        if status is None:
-            raise ResponseError(response.code, response.remark)
-        header = response.header(SendMessageResponseHeader)
-        return SendResult(status, outgoing.message_id, header.msg_id, queue, header.queue_offset, header.transaction_id)
-
-
-def _choose(publishing: Publishing, outgoing: Outgoing, failed_broker: str | None) -> MessageQueue:
-    if outgoing.sharding_key is not None:
-        return publishing.queue_of(outgoing.sharding_key)
-    return publishing.next_queue(failed_broker)
-
-
-def _may_pass(error: MQError) -> bool:
-    if isinstance(error, ResponseError):
-        return error.is_retryable
-    return isinstance(error, ConnectionLost | RequestTimeout)
+    def _wrapped(self, queue: MessageQueue | None) -> MessageQueue | None:
+        return queue and self.client.namespace.wrap_queue(queue)

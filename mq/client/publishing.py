@@ -8,10 +8,11 @@ Source: RocketMQ TopicPublishInfo.java, SelectMessageQueueByHash.java, SendMessa
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
+from mq.client.faults import LatencyFaults
 from mq.client.outgoing import Outgoing
 from mq.client.routes import DEFAULT_QUEUE_COUNT, DEFAULT_TOPIC, MASTER_ID, Route
 from mq.errors import NoRoute
@@ -40,15 +41,24 @@ class Publishing:
         numbers = '"e":"%d","f":"%d","g":"%d","h":"%d","i":%b,"j":"%d","k":"false","m":"%b"'
         self._fields = ("{" + names.replace("%", "%%") + "," + numbers).encode()
 
-    def next_queue(self, avoid: str | None = None) -> MessageQueue:
-        """Round robin, and on another broker than `avoid` if there is one."""
-        queues = self.queues
-        for _ in queues:
-            self._position += 1
-            queue = queues[self._position % len(queues)]
-            if queue.broker_name != avoid:
-                return queue
-        return queues[self._position % len(queues)]
+    def next_queue(self, avoid: str | None = None, faults: LatencyFaults | None = None) -> MessageQueue:
+        """Round robin; on another broker than `avoid`, and on one without fault, if there is one."""
+        self._position += 1
+        if avoid is None and faults is None:
+            return self.queues[self._position % len(self.queues)]
+        others = [queue for queue in self._from_position() if queue.broker_name != avoid]
+        if faults is not None:
+            # As Java: the failed broker is avoided above all, then the slow ones, then those nobody can reach.
+            for is_usable in (faults.is_available, faults.is_reachable):
+                for queue in others:
+                    if is_usable(queue.broker_name):
+                        return queue
+        return others[0] if others else self.queues[self._position % len(self.queues)]
+
+    def _from_position(self) -> Iterator[MessageQueue]:
+        count = len(self.queues)
+        for step in range(count):
+            yield self.queues[(self._position + step) % count]
 
     def queue_of(self, sharding_key: str) -> MessageQueue:
         """The same queue for the same key, the one Java's SelectMessageQueueByHash picks."""

@@ -25,6 +25,7 @@ class SendResult(msgspec.Struct, frozen=True, gc=False):
 
     `message_id` is ours and known before the answer (a batch: all of them, joined by commas); `offset_message_id` is
     the broker's. `queue_offset` counts messages within `queue`; for a half message it counts within the half topic.
+    `recall_handle` takes a timed message back (`Producer.recall`). `region_id` and `is_trace_on` are for its trace.
     """
 
     status: SendStatus
@@ -33,6 +34,9 @@ class SendResult(msgspec.Struct, frozen=True, gc=False):
     queue: MessageQueue
     queue_offset: int
     transaction_id: str | None = None
+    recall_handle: str | None = None
+    region_id: str | None = None
+    is_trace_on: bool = True
 
 
 class TransactionState(enum.Enum):

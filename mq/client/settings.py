@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from mq.errors import ResponseError
+from mq.message.compression import Compression
+
 NAMESRV_VARIABLE: Final = "MQ_NAMESRV_ADDR"
 DEFAULT_NAMESRV: Final = "127.0.0.1:9876"
 
@@ -23,6 +26,29 @@ class ClientSettings:
     #: How soon a broker whose connection was lost hears from us again.
     reconnect_s: float = 1.0
     request_timeout_s: float = 3.0
+    #: Topics and groups are `namespace%topic` to brokers; or, the second way, two header fields name the namespace.
+    namespace: str = ""
+    namespace_v2: str = ""
+
+    # Sending
+    #: Bodies from this size on are compressed, if that makes them smaller.
+    compress_from_bytes: int = 4096
+    compression: Compression = Compression.ZLIB
+    compression_level: int = 5
+    #: Answers after which a send is tried again; the set of Java's client 5.3.
+    retry_response_codes: frozenset[int] = ResponseError.RETRYABLE_CODES
+    #: Also when the broker has it, but not on disk or on its replica in time: it may then be there twice.
+    retry_another_broker_when_not_store_ok: bool = False
+    #: Leave brokers that were slow or failed alone for a while.
+    send_latency_fault: bool = False
+    #: Ask brokers that could not be reached until they answer, and leave them alone so long.
+    start_detector: bool = False
+    detector_interval_s: float = 3.0
+    detector_timeout_s: float = 0.2
+
+    # Message trace, of producers and consumers that are told to
+    trace_topic: str = "RMQ_SYS_TRACE_TOPIC"
+    trace_flush_s: float = 5.0
 
     # Consumer groups
     rebalance_s: float = 20.0
@@ -44,6 +70,9 @@ class ClientSettings:
     queue_max_bytes: int = 100 * 1024 * 1024
     #: ... or while first and last of it lie this far apart (one stuck handler must not hold back the commit for ever).
     queue_max_span: int = 2000
+    #: Limits for all queues of a consumer together, shared out evenly in place of those of a queue; -1: none.
+    topic_max_messages: int = -1
+    topic_max_bytes: int = -1
 
 
 def name_server_addresses(namesrv: str | Sequence[str] | None) -> tuple[str, ...]:

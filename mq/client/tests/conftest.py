@@ -75,6 +75,13 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
             yield Cluster(mq.namesrv, "broker-a", mq)
 
 
+async def eventually(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    """Wait for something that nobody announces."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.001)
+
+
 class Inbox:
     """A handler that keeps what it gets, and lets a test wait for it."""
 
