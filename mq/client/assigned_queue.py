@@ -16,14 +16,14 @@ from typing import Final, Protocol
 from mq.client.background import spawn
 from mq.client.instance import Client
 from mq.client.offset_store import OffsetStore
-from mq.client.process_queue import ProcessQueue
+from mq.client.process_queue import FlowLimits, ProcessQueue
 from mq.client.results import PullResult, PullStatus
 from mq.client.routes import MASTER_ID
 from mq.client.subscription import Subscription
 from mq.errors import MQError, NoRoute, ResponseError
 from mq.message import MessageQueue, ReceivedMessage, properties
 from mq.message.message import RETRY_PREFIX
-from mq.remoting.codes import ResponseCode
+from mq.remoting.codes import RequestCode, ResponseCode
 from mq.remoting.headers import PullMessageRequestHeader, PullSysFlag
 
 logger = logging.getLogger(__name__)
@@ -37,6 +37,8 @@ _NOT_INTRODUCED: Final = frozenset(
     }
 )
 _FLOW_CONTROL_PAUSE_S: Final = 0.02
+#: A lite pull says itself what it wants, as nobody subscribed for it.
+_LITE_FLAGS: Final = PullSysFlag.SUBSCRIPTION | PullSysFlag.LITE_PULL
 
 
 class Consumption(Protocol):
@@ -77,9 +79,14 @@ class AssignedQueue:
         start_offset: int,
         offsets: OffsetStore,
         consumption: Consumption,
+        limits: FlowLimits,
+        *,
+        is_lite: bool = False,
     ) -> None:
         self.queue = queue
-        self.process_queue = ProcessQueue(queue, start_offset, client.settings)
+        self.process_queue = ProcessQueue(queue, start_offset, limits)
+        self._limits = limits
+        self._is_lite = is_lite
         self._client = client
         self._group = group
         self._subscription = subscription
@@ -120,8 +127,9 @@ class AssignedQueue:
         old = self.process_queue
         old.drop()
         await self._consumption.release(old)
-        self.process_queue = ProcessQueue(self.queue, queue_offset, self._client.settings)
+        self.process_queue = ProcessQueue(self.queue, queue_offset, self._limits)
         self.process_queue.lease_ends_at = old.lease_ends_at
+        self.process_queue.is_paused = old.is_paused
         self.process_queue.put([], queue_offset)
         await self._offsets.commit([self.process_queue])
         self._consumption.add(self.process_queue)
@@ -160,16 +168,21 @@ class AssignedQueue:
             queue_id=self.queue.queue_id,
             queue_offset=process_queue.next_offset,
             max_msg_nums=settings.pull_batch_count,
-            sys_flag=PullSysFlag.SUSPEND,
+            sys_flag=PullSysFlag.SUSPEND | (_LITE_FLAGS if self._is_lite else 0),
             commit_offset=0,
             suspend_timeout_millis=int(settings.pull_suspend_s * 1000),
+            subscription=self._subscription.expression if self._is_lite else None,
             sub_version=self._subscription.version,
             expression_type=self._subscription.expression_type,
             max_msg_bytes=settings.pull_batch_bytes,
             broker_name=self.queue.broker_name,
         )
         return await self._client.brokers.pull(
-            address, header, broker_name=self.queue.broker_name, timeout_s=settings.pull_timeout_s
+            address,
+            header,
+            broker_name=self.queue.broker_name,
+            timeout_s=settings.pull_timeout_s,
+            code=RequestCode.LITE_PULL_MESSAGE if self._is_lite else RequestCode.PULL_MESSAGE,
         )
 
     def _source(self) -> str:
@@ -187,6 +200,9 @@ class AssignedQueue:
         if self.queue.topic.startswith(RETRY_PREFIX):
             for message in messages:
                 message.topic = message.properties.get(properties.RETRY_TOPIC, message.topic)
+        if self._client.namespace.name:
+            for message in messages:
+                message.topic = self._client.namespace.unwrap(message.topic)
         return messages
 
     async def _recover(self, error: MQError) -> None:

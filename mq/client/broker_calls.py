@@ -141,13 +141,19 @@ class BrokerCalls:
     # ---- messages
 
     async def pull(
-        self, address: str, header: headers.PullMessageRequestHeader, *, broker_name: str, timeout_s: float
+        self,
+        address: str,
+        header: headers.PullMessageRequestHeader,
+        *,
+        broker_name: str,
+        timeout_s: float,
+        code: RequestCode = RequestCode.PULL_MESSAGE,
     ) -> PullResult:
         """One pull, which the broker may hold until something arrives.
 
         Raises: ResponseError: anything but the four answers that carry offsets.
         """
-        command = RemotingCommand.request(RequestCode.PULL_MESSAGE, header)
+        command = RemotingCommand.request(code, header)
         response = await self.remoting.invoke(address, command, timeout_s=timeout_s)
         status = _PULL_STATUS.get(response.code)
         if status is None:
@@ -163,7 +169,14 @@ class BrokerCalls:
         )
 
     async def send_back(
-        self, address: str, group: str, message: ReceivedMessage, *, delay_level: int, max_reconsume_times: int
+        self,
+        address: str,
+        group: str,
+        message: ReceivedMessage,
+        *,
+        topic: str,
+        delay_level: int,
+        max_reconsume_times: int,
     ) -> None:
         """Hand a message back: to the group's retry topic, or to its dead letters when it was tried often enough."""
         header = headers.ConsumerSendMsgBackRequestHeader(
@@ -171,7 +184,7 @@ class BrokerCalls:
             group=group,
             delay_level=delay_level,
             origin_msg_id=message.message_id,
-            origin_topic=message.topic,
+            origin_topic=topic,
             unit_mode=False,
             max_reconsume_times=max_reconsume_times,
             broker_name=message.broker_name,

@@ -19,6 +19,8 @@ from mq.client.broker_calls import BrokerCalls
 from mq.client.broker_requests import BrokerRequests
 from mq.client.heartbeats import Heartbeats
 from mq.client.members import ConsumerMember, Member, ProducerMember
+from mq.client.namespaces import Namespace
+from mq.client.outgoing import Packer
 from mq.client.routes import MASTER_ID, NameServers, Routes
 from mq.client.settings import ClientSettings, name_server_addresses
 from mq.clock import Clock, SystemClock
@@ -51,6 +53,7 @@ class Client:
     ) -> None:
         self._instance_name = instance_name
         self.settings = settings or ClientSettings()
+        self.namespace = Namespace(self.settings.namespace)
         self.clock = clock or SystemClock()
         self.name_server_addresses = name_server_addresses(namesrv)
         self.client_id = ""
@@ -81,6 +84,7 @@ class Client:
         self.client_id = f"{address}@{self._instance_name or f'{os.getpid()}#{time.time_ns()}'}"
         self.started_at_ms = self.clock.now_ms()
         self.unique_ids = UniqueIds(address)
+        self.packer = Packer(self.unique_ids, self.settings)
         self.remoting = RemotingClient(BrokerRequests(self).handlers())
         self.name_servers = NameServers(self.name_server_addresses, self.remoting, self.settings.request_timeout_s)
         self.routes = Routes(self.name_servers)

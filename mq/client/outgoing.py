@@ -5,23 +5,22 @@ Source: RocketMQ Validators.checkMessage, DefaultMQProducerImpl.sendKernelImpl; 
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
 
+from mq.client.namespaces import Namespace
+from mq.client.settings import ClientSettings
 from mq.errors import InvalidMessage, MessageTooLarge
-from mq.message import Message, batch, properties, sys_flag
+from mq.message import Message, batch, properties
 from mq.message.batch import BatchEntry
+from mq.message.compression import compress
 from mq.message.ids import UniqueIds
 from mq.message.message import RETRY_PREFIX, check_topic
 
 #: What Java's client refuses to send, before compression; the broker's limit is on what arrives.
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
-#: Bodies from this size on are compressed, if that makes them smaller.
-COMPRESS_FROM_BYTES: Final = 4096
-_ZLIB_LEVEL = 5
 #: Properties of fewer characters than this cannot exceed the limit in bytes, so they need not be counted.
 _SURELY_SHORT = properties.MAX_PROPERTIES_BYTES // 4
 
@@ -42,58 +41,81 @@ class Outgoing(msgspec.Struct, gc=False):
     max_reconsume_times: int | None = None
 
 
-def prepare(message: Message, unique_ids: UniqueIds, extra: dict[str, str] | None = None) -> Outgoing:
-    """One message; `extra` are properties that only the client itself may set.
+class Packer:
+    """Makes the messages of one client ready, by its settings."""
 
-    Raises: InvalidMessage: its topic, a property, or no body.  MessageTooLarge: body or properties.
-    """
-    message_id, named = _named(message, unique_ids)
-    if extra:
-        named.update(extra)
-    body, flags = message.body, 0
-    if len(body) >= COMPRESS_FROM_BYTES:
-        body, flags = compress(body)
-    return Outgoing(
-        message.topic,
-        body,
-        properties_text(named),
-        message_id,
-        flags,
-        message.flag,
-        sharding_key=message.sharding_key,
-    )
+    def __init__(self, unique_ids: UniqueIds, settings: ClientSettings) -> None:
+        self._unique_ids = unique_ids
+        self._settings = settings
+        self._namespace = Namespace(settings.namespace)
 
+    def pack(self, message: Message, extra: dict[str, str] | None = None) -> Outgoing:
+        """One message; `extra` are properties that only the client itself may set.
 
-def prepare_batches(messages: Sequence[Message], unique_ids: UniqueIds) -> list[Outgoing]:
-    """The messages as few batches, in their order, each small enough for one request; never compressed.
-
-    Raises: InvalidMessage: no message, several topics or sharding keys, a retry topic, or a delayed message.
-        MessageTooLarge: as `prepare`.
-    """
-    if not messages:
-        raise InvalidMessage("a batch without messages")
-    topic, sharding_key = messages[0].topic, messages[0].sharding_key
-    if topic.startswith(RETRY_PREFIX):
-        raise InvalidMessage(f"a batch cannot go to the retry topic {topic!r}")
-    entries = []
-    for message in messages:
-        if message.topic != topic or message.sharding_key != sharding_key:
-            raise InvalidMessage("a batch goes to one queue: all its messages have one topic and one sharding key")
-        if message.delay_level or message.deliver_at_ms is not None:
-            raise InvalidMessage("a batch cannot be delayed: send its messages one by one")
-        message_id, named = _named(message, unique_ids)
-        entries.append((message_id, BatchEntry(message.flag, message.body, properties_text(named).encode())))
-    return [
-        Outgoing(
-            topic,
-            batch.encode(entry for _, entry in part),
-            "",
-            ",".join(message_id for message_id, _ in part),
-            is_batch=True,
-            sharding_key=sharding_key,
+        Raises: InvalidMessage: its topic, a property, or no body.  MessageTooLarge: body or properties.
+        """
+        message_id, named = self._named(message)
+        if extra:
+            named.update(extra)
+        body, flags = message.body, 0
+        if len(body) >= self._settings.compress_from_bytes:
+            body, flags = self.compress(body)
+        return Outgoing(
+            self._namespace.wrap(message.topic),
+            body,
+            properties_text(named),
+            message_id,
+            flags,
+            message.flag,
+            sharding_key=message.sharding_key,
         )
-        for part in _split(entries)
-    ]
+
+    def pack_batches(self, messages: Sequence[Message]) -> list[Outgoing]:
+        """The messages as few batches, in their order, each small enough for one request; never compressed.
+
+        Raises: InvalidMessage: no message, several topics or sharding keys, a retry topic, or a delayed message.
+            MessageTooLarge: as `pack`.
+        """
+        if not messages:
+            raise InvalidMessage("a batch without messages")
+        topic, sharding_key = messages[0].topic, messages[0].sharding_key
+        if topic.startswith(RETRY_PREFIX):
+            raise InvalidMessage(f"a batch cannot go to the retry topic {topic!r}")
+        entries = []
+        for message in messages:
+            if message.topic != topic or message.sharding_key != sharding_key:
+                raise InvalidMessage("a batch goes to one queue: all its messages have one topic and one sharding key")
+            if message.delay_level or message.deliver_at_ms is not None:
+                raise InvalidMessage("a batch cannot be delayed: send its messages one by one")
+            message_id, named = self._named(message)
+            entries.append((message_id, BatchEntry(message.flag, message.body, properties_text(named).encode())))
+        return [
+            Outgoing(
+                self._namespace.wrap(topic),
+                batch.encode(entry for _, entry in part),
+                "",
+                ",".join(message_id for message_id, _ in part),
+                is_batch=True,
+                sharding_key=sharding_key,
+            )
+            for part in _split(entries)
+        ]
+
+    def compress(self, body: bytes) -> tuple[bytes, int]:
+        """The body and its sysFlag; what does not get smaller stays as it is."""
+        return compress(body, self._settings.compression, self._settings.compression_level)
+
+    def _named(self, message: Message) -> tuple[str, dict[str, str]]:
+        check_topic(message.topic)
+        if not message.body:
+            raise InvalidMessage(f"a message for topic {message.topic!r} has no body: RocketMQ refuses empty ones")
+        if len(message.body) > MAX_BODY_BYTES:
+            raise MessageTooLarge(f"a body of {len(message.body)} bytes: {MAX_BODY_BYTES} at most")
+        named = message.all_properties()
+        message_id = named[properties.UNIQ_KEY] = self._unique_ids.next()
+        if self._namespace.name:
+            named[properties.INSTANCE_ID] = self._namespace.name
+        return message_id, named
 
 
 def properties_text(named: dict[str, str]) -> str:
@@ -104,25 +126,6 @@ def properties_text(named: dict[str, str]) -> str:
             f"properties take {len(text.encode())} bytes as text: {properties.MAX_PROPERTIES_BYTES} at most"
         )
     return text
-
-
-def compress(body: bytes) -> tuple[bytes, int]:
-    """The body and its sysFlag; what does not get smaller stays as it is."""
-    compressed = zlib.compress(body, _ZLIB_LEVEL)
-    if len(compressed) >= len(body):
-        return body, 0
-    return compressed, sys_flag.COMPRESSED | sys_flag.COMPRESSION_ZLIB
-
-
-def _named(message: Message, unique_ids: UniqueIds) -> tuple[str, dict[str, str]]:
-    check_topic(message.topic)
-    if not message.body:
-        raise InvalidMessage(f"a message for topic {message.topic!r} has no body: RocketMQ refuses empty ones")
-    if len(message.body) > MAX_BODY_BYTES:
-        raise MessageTooLarge(f"a body of {len(message.body)} bytes: {MAX_BODY_BYTES} at most")
-    named = message.all_properties()
-    message_id = named[properties.UNIQ_KEY] = unique_ids.next()
-    return message_id, named
 
 
 def _split(entries: Sequence[tuple[str, BatchEntry]]) -> Iterator[list[tuple[str, BatchEntry]]]:

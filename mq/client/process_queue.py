@@ -10,10 +10,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 from mq.client.settings import ClientSettings
 from mq.message import MessageQueue, ReceivedMessage
+
+
+@dataclass(slots=True)
+class FlowLimits:
+    """How much of one queue is held before pulling waits for handlers: one object for all queues of a consumer."""
+
+    max_messages: int
+    max_bytes: int
+    max_span: int
+
+    @classmethod
+    def of(cls, settings: ClientSettings) -> FlowLimits:
+        return cls(settings.queue_max_messages, settings.queue_max_bytes, settings.queue_max_span)
+
+    def share(self, settings: ClientSettings, queue_count: int) -> None:
+        """Divide the limits of the whole topic, where there are some, among the queues that are ours now."""
+        if settings.topic_max_messages > 0 and queue_count:
+            self.max_messages = max(1, settings.topic_max_messages // queue_count)
+        if settings.topic_max_bytes > 0 and queue_count:
+            self.max_bytes = max(1, settings.topic_max_bytes // queue_count)
 
 
 class ProcessQueue:
@@ -22,7 +43,7 @@ class ProcessQueue:
     Units: `next_offset` and all queue offsets in messages; `lease_ends_at` on the loop's clock, in seconds.
     """
 
-    def __init__(self, queue: MessageQueue, next_offset: int, settings: ClientSettings) -> None:
+    def __init__(self, queue: MessageQueue, next_offset: int, limits: FlowLimits) -> None:
         self.queue = queue
         self.next_offset = next_offset
         #: No longer ours: nothing more of it is handed out, and what handlers still finish is not counted.
@@ -30,7 +51,8 @@ class ProcessQueue:
         self.lease_ends_at = 0.0
         self.last_pulled_at = 0.0
         self.last_consumed_at = 0.0
-        self._settings = settings
+        self._limits = limits
+        self._is_paused = False
         # In the order of queue offsets, because pulls are, so the first key is the lowest offset not consumed.
         self._messages: dict[int, ReceivedMessage] = {}
         self._held_bytes = 0
@@ -56,14 +78,16 @@ class ProcessQueue:
 
     @property
     def is_full(self) -> bool:
-        """Whether pulling should wait for handlers."""
+        """Whether pulling should wait: for handlers, or because it is paused."""
+        if self._is_paused:
+            return True
         count = len(self._messages)
         if count == 0:
             return False
         return (
-            count >= self._settings.queue_max_messages
-            or self._held_bytes >= self._settings.queue_max_bytes
-            or self.next_offset - self.first_offset > self._settings.queue_max_span
+            count >= self._limits.max_messages
+            or self._held_bytes >= self._limits.max_bytes
+            or self.next_offset - self.first_offset > self._limits.max_span
         )
 
     def put(self, messages: Sequence[ReceivedMessage], next_offset: int) -> None:
@@ -87,6 +111,16 @@ class ProcessQueue:
     def first(self, count: int) -> list[ReceivedMessage]:
         """The `count` lowest messages held, which stay held."""
         return list(islice(self._messages.values(), count))
+
+    @property
+    def is_paused(self) -> bool:
+        """Nothing more is pulled or handed out until it is no longer."""
+        return self._is_paused
+
+    @is_paused.setter
+    def is_paused(self, is_paused: bool) -> None:
+        self._is_paused = is_paused
+        self._changed.set()
 
     def drop(self) -> None:
         self.is_dropped = True

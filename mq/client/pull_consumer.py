@@ -40,8 +40,8 @@ class PullConsumer:
         settings: ClientSettings | None = None,
     ) -> None:
         check_group(group)
-        self.group = group
         self.client = client or Client(namesrv, settings=settings)
+        self.group = self.client.namespace.wrap(group)
 
     async def start(self) -> None:
         """Connects to nothing yet."""
@@ -59,7 +59,8 @@ class PullConsumer:
 
     async def queues(self, topic: str) -> tuple[MessageQueue, ...]:
         """The queues of a topic that may be read. Raises: NoRoute: no such topic."""
-        return (await self.client.routes.of(topic)).subscribe_queues
+        namespace = self.client.namespace
+        return namespace.unwrap_queues((await self.client.routes.of(namespace.wrap(topic))).subscribe_queues)
 
     async def pull(
         self,
@@ -77,6 +78,7 @@ class PullConsumer:
 
         Raises: ResponseError, ConnectionLost, RequestTimeout, NoRoute: nothing was pulled.
         """
+        queue, address = await self._located(queue)
         subscription = Subscription.parse(queue.topic, tags, 0)
         header = PullMessageRequestHeader(
             consumer_group=self.group,
@@ -94,30 +96,37 @@ class PullConsumer:
             max_msg_bytes=_MAX_BYTES,
             broker_name=queue.broker_name,
         )
-        address = await self._master(queue)
         result = await self.client.brokers.pull(
             address, header, broker_name=queue.broker_name, timeout_s=wait_s + _ANSWER_MARGIN_S
         )
+        for message in result.messages:
+            message.topic = self.client.namespace.unwrap(message.topic)
         if subscription.tags:
             result.messages[:] = [message for message in result.messages if subscription.matches(message.tag)]
         return result
 
     async def committed_offset(self, queue: MessageQueue) -> int | None:
         """Where the group goes on; None when it has never committed."""
-        return await self.client.brokers.query_offset(await self._master(queue), self.group, queue)
+        queue, address = await self._located(queue)
+        return await self.client.brokers.query_offset(address, self.group, queue)
 
     async def commit(self, queue: MessageQueue, queue_offset: int) -> None:
         """Everything below `queue_offset` is done."""
-        await self.client.brokers.update_offset(await self._master(queue), self.group, queue, queue_offset)
+        queue, address = await self._located(queue)
+        await self.client.brokers.update_offset(address, self.group, queue, queue_offset)
 
     async def min_offset(self, queue: MessageQueue) -> int:
-        return await self.client.brokers.min_offset(await self._master(queue), queue)
+        queue, address = await self._located(queue)
+        return await self.client.brokers.min_offset(address, queue)
 
     async def max_offset(self, queue: MessageQueue) -> int:
         """The offset that the next message of the queue will get."""
-        return await self.client.brokers.max_offset(await self._master(queue), queue)
+        queue, address = await self._located(queue)
+        return await self.client.brokers.max_offset(address, queue)
 
-    async def _master(self, queue: MessageQueue) -> str:
+    async def _located(self, queue: MessageQueue) -> tuple[MessageQueue, str]:
+        """The queue as brokers know it, and the address of its own."""
         self.client.check_usable()
+        queue = self.client.namespace.wrap_queue(queue)
         await self.client.routes.of(queue.topic)
-        return self.client.routes.master(queue.broker_name)
+        return queue, self.client.routes.master(queue.broker_name)

@@ -31,7 +31,7 @@ from mq.client.instance import Client
 from mq.client.local_offset_store import LocalFileOffsetStore
 from mq.client.offset_store import ConsumeFromWhere, OffsetStore
 from mq.client.order_locks import OrderLocks
-from mq.client.process_queue import ProcessQueue
+from mq.client.process_queue import FlowLimits, ProcessQueue
 from mq.client.rebalance import Rebalance
 from mq.client.results import ConsumeResult
 from mq.client.send_back import SendBack
@@ -97,8 +97,9 @@ class PushConsumer:
         on_queues_changed: Callable[[frozenset[MessageQueue]], None] | None = None,
     ) -> None:
         check_group(group)
-        self.group = group
         self.client = client or Client(namesrv, settings=settings, clock=clock)
+        self.group = group = self.client.namespace.wrap(group)
+        self._limits = FlowLimits.of(self.client.settings)
         self._handler = handler
         self._is_orderly = orderly
         self._batch_size = batch_size
@@ -139,6 +140,7 @@ class PushConsumer:
         """
         if self._is_running:
             raise ValueError("subscribe before start: a running consumer's group shares its subscriptions")
+        topic = self.client.namespace.wrap(topic)
         self._subscriptions[topic] = Subscription.parse(topic, tags, self.client.clock.now_ms())
 
     async def start(self) -> None:
@@ -209,7 +211,7 @@ class PushConsumer:
     @property
     def queues(self) -> frozenset[MessageQueue]:
         """The queues that are ours now."""
-        return frozenset(self._assigned)
+        return frozenset(self.client.namespace.unwrap_queues(self._assigned))
 
     # ---- what the client asks
 
@@ -250,7 +252,8 @@ class PushConsumer:
         )
 
     async def consume_directly(self, message: ReceivedMessage) -> ConsumeResult | Exception:
-        message.topic = message.properties.get(properties.RETRY_TOPIC, message.topic)
+        topic = message.properties.get(properties.RETRY_TOPIC, message.topic)
+        message.topic = self.client.namespace.unwrap(topic)
         if handlers.is_async(self._handler):
             return await handlers.call_async(self._handler, [message])
         return await asyncio.to_thread(handlers.call, self._handler, [message])
@@ -292,7 +295,7 @@ class PushConsumer:
             return False
         subscription = self._subscriptions[queue.topic]
         assigned = AssignedQueue(
-            self.client, self.group, subscription, queue, start_offset, self._offsets, self._consumption
+            self.client, self.group, subscription, queue, start_offset, self._offsets, self._consumption, self._limits
         )
         self._assigned[queue] = assigned
         assigned.start(lease_ends_at)
@@ -328,6 +331,7 @@ class PushConsumer:
             self._lose_lock(self._assigned[queue].process_queue)
 
     def _announce(self) -> None:
+        self._limits.share(self.client.settings, len(self._assigned))
         if self._on_queues_changed is None:
             return
         try:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 
+from mq.client.delivery import Delivery
 from mq.client.instance import Client
-from mq.client.outgoing import Outgoing, compress, properties_text
+from mq.client.outgoing import Outgoing, properties_text
 from mq.client.process_queue import ProcessQueue
-from mq.client.producer import Producer
+from mq.client.producer import SEND_TIMEOUT_S
 from mq.errors import MQError
 from mq.message import ReceivedMessage, properties
 from mq.message.message import RETRY_PREFIX
@@ -29,7 +30,7 @@ class SendBack:
         self._client = client
         self._group = group
         self._max_reconsume_times = max_reconsume_times
-        self._producer = Producer(_INNER_PRODUCER, client=client)
+        self._delivery = Delivery(client, _INNER_PRODUCER, attempts=3)
 
     async def send_back(self, process_queue: ProcessQueue, message: ReceivedMessage, delay_level: int) -> bool:
         """Let the broker copy the message to the retry topic; False when it could not be told in any way.
@@ -41,6 +42,7 @@ class SendBack:
                 self._client.routes.master(process_queue.queue.broker_name),
                 self._group,
                 message,
+                topic=self._client.namespace.wrap(message.topic),
                 delay_level=delay_level,
                 max_reconsume_times=self._max_reconsume_times,
             )
@@ -53,11 +55,11 @@ class SendBack:
         """Send the message to the retry topic ourselves; False when that failed too."""
         named = dict(message.properties)
         named.setdefault(properties.ORIGIN_MESSAGE_ID, message.message_id)
-        named[properties.RETRY_TOPIC] = message.topic
+        named[properties.RETRY_TOPIC] = self._client.namespace.wrap(message.topic)
         named[properties.DELAY] = str(_FIRST_DELAY_LEVEL + message.reconsume_times)
         named.pop(properties.TRAN_MSG, None)
         try:
-            body, flags = compress(message.body)
+            body, flags = self._client.packer.compress(message.body)
             copy = Outgoing(
                 RETRY_PREFIX + self._group,
                 body,
@@ -68,7 +70,7 @@ class SendBack:
                 reconsume_times=message.reconsume_times + 1,
                 max_reconsume_times=self._max_reconsume_times,
             )
-            await self._producer.deliver(copy)
+            await self._delivery.deliver(copy, None, SEND_TIMEOUT_S)
         except MQError as error:
             logger.error("message %s could not be sent to the retry topic: %s", message.message_id, error)
             return False

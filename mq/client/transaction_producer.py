@@ -16,7 +16,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from mq.client.instance import Client
-from mq.client.outgoing import prepare
 from mq.client.producer import SEND_TIMEOUT_S, Producer
 from mq.client.results import SendResult, SendStatus, TransactionResult, TransactionState
 from mq.client.settings import ClientSettings
@@ -108,11 +107,9 @@ class TransactionProducer(Producer):
             raise InvalidMessage("a message in a transaction cannot be delayed: let its consumer send the delayed one")
         if message.topic.startswith(RETRY_PREFIX):
             raise InvalidMessage(f"a message in a transaction cannot go to the retry topic {message.topic!r}")
-        outgoing = prepare(
-            message, self.client.unique_ids, {properties.TRAN_MSG: "true", properties.PGROUP: self.group}
-        )
+        outgoing = self.client.packer.pack(message, {properties.TRAN_MSG: "true", properties.PGROUP: self.group})
         outgoing.sys_flag |= sys_flag.TRANSACTION_PREPARED
-        return await self.deliver(outgoing, None, timeout_s)
+        return await self._deliver(outgoing, None, timeout_s)
 
     async def end(self, half: SendResult, state: TransactionState) -> None:
         """Tell the broker how the work around a half message ended.
@@ -122,7 +119,7 @@ class TransactionProducer(Producer):
         request = RemotingCommand.request(
             RequestCode.END_TRANSACTION,
             EndTransactionRequestHeader(
-                topic=half.queue.topic,
+                topic=self.client.namespace.wrap(half.queue.topic),
                 producer_group=self.group,
                 tran_state_table_offset=half.queue_offset,
                 commit_log_offset=ids.parse_offset_message_id(half.offset_message_id).commit_log_offset,
@@ -152,13 +149,14 @@ class TransactionProducer(Producer):
     async def _answer_check(
         self, connection: Connection, header: CheckTransactionStateRequestHeader, half: ReceivedMessage
     ) -> None:
+        topic, half.topic = half.topic, self.client.namespace.unwrap(half.topic)
         try:
             state = await _call(self._check, half)
         except Exception:  # It is the user's; the broker will ask again.
             logger.exception("group %s: the check of transaction %s raised", self.group, half.message_id)
             state = TransactionState.UNKNOWN
         answer = EndTransactionRequestHeader(
-            topic=half.topic,
+            topic=topic,
             producer_group=self.group,
             tran_state_table_offset=header.tran_state_table_offset,
             commit_log_offset=header.commit_log_offset,

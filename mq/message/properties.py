@@ -46,6 +46,13 @@ TIMER_DEL_UNIQKEY: Final = "TIMER_DEL_UNIQKEY"
 DLQ_ORIGIN_TOPIC: Final = "DLQ_ORIGIN_TOPIC"
 DLQ_ORIGIN_MESSAGE_ID: Final = "DLQ_ORIGIN_MESSAGE_ID"
 POP_CK: Final = "POP_CK"
+INSTANCE_ID: Final = "INSTANCE_ID"
+CORRELATION_ID: Final = "CORRELATION_ID"
+REPLY_TO_CLIENT: Final = "REPLY_TO_CLIENT"
+TTL: Final = "TTL"
+MSG_TYPE: Final = "MSG_TYPE"
+ARRIVE_TIME: Final = "ARRIVE_TIME"
+PUSH_REPLY_TIME: Final = "PUSH_REPLY_TIME"
 
 #: The most bytes the text may take: its length is a signed 16-bit field of the record.
 MAX_PROPERTIES_BYTES: Final = 32_767

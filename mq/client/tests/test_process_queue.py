@@ -1,6 +1,6 @@
 import asyncio
 
-from mq.client.process_queue import ProcessQueue
+from mq.client.process_queue import FlowLimits, ProcessQueue
 from mq.client.settings import ClientSettings
 from mq.message import Host, MessageQueue, ReceivedMessage
 
@@ -29,7 +29,7 @@ def message(queue_offset: int, record_bytes: int = 100) -> ReceivedMessage:
 
 
 def process_queue(next_offset: int = 5) -> ProcessQueue:
-    return ProcessQueue(MessageQueue("order-events", "broker-a", 0), next_offset, SETTINGS)
+    return ProcessQueue(MessageQueue("order-events", "broker-a", 0), next_offset, FlowLimits.of(SETTINGS))
 
 
 class TestCommitOffset:
@@ -115,3 +115,28 @@ class TestFlowControl:
         empty.drop()
 
         await asyncio.wait_for(waiting, timeout=5)
+
+
+class TestFlowLimits:
+    def test_of_a_topic_are_shared_out_among_the_queues_that_are_ours(self) -> None:
+        settings = ClientSettings(topic_max_messages=90, topic_max_bytes=3000)
+        limits = FlowLimits.of(settings)
+
+        limits.share(settings, 30)
+
+        assert (limits.max_messages, limits.max_bytes) == (3, 100)
+
+    def test_leave_every_queue_something(self) -> None:
+        settings = ClientSettings(topic_max_messages=3)
+        limits = FlowLimits.of(settings)
+
+        limits.share(settings, 8)
+
+        assert limits.max_messages == 1
+
+    def test_of_a_queue_hold_where_there_are_none_of_a_topic(self) -> None:
+        limits = FlowLimits.of(SETTINGS)
+
+        limits.share(SETTINGS, 8)
+
+        assert limits == FlowLimits(3, 1000, 10)

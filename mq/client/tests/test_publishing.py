@@ -1,8 +1,9 @@
 import pytest
 
-from mq.client.outgoing import Outgoing, prepare
+from mq.client.outgoing import Outgoing, Packer
 from mq.client.publishing import Publishing
 from mq.client.routes import Route, build_route
+from mq.client.settings import ClientSettings
 from mq.message import Message, MessageQueue
 from mq.message.ids import UniqueIds
 from mq.remoting import codec
@@ -56,7 +57,9 @@ class TestRequest:
         )
 
     def test_carries_texts_only(self) -> None:
-        command = Publishing("orders", route()).request(prepare(Message("t", b"x"), UniqueIds()), 0, 1)
+        command = Publishing("orders", route()).request(
+            Packer(UniqueIds(), ClientSettings()).pack(Message("t", b"x")), 0, 1
+        )
 
         (arrived,) = codec.FrameDecoder().feed(codec.encode(command))
 

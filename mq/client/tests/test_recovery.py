@@ -9,7 +9,7 @@ import pytest
 from mq.broker.app import Broker
 from mq.broker.config import BrokerConfig
 from mq.client import Admin, Client, ClientSettings, ConsumeFromWhere, Producer
-from mq.client.process_queue import ProcessQueue
+from mq.client.process_queue import FlowLimits, ProcessQueue
 from mq.client.send_back import SendBack
 from mq.client.tests.conftest import FAST, Cluster, Inbox
 from mq.client.tests.flow import Seen, send_flow
@@ -181,7 +181,7 @@ class TestSendBack:
         async with consumer:
             await send_all(cluster, Message(topic, b"x" * 5000, keys=("order-4711",), tag="A"))
             (message,) = await inbox.wait_for(1)
-            lost = ProcessQueue(next(iter(consumer.queues)), 0, FAST)
+            lost = ProcessQueue(next(iter(consumer.queues)), 0, FlowLimits.of(FAST))
             message.commit_log_offset = 10**15
 
             assert await SendBack(consumer.client, group, 16).send_back(lost, message, 0)
