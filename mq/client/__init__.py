@@ -7,6 +7,7 @@ nothing before `start()` (or `async with`). Producers and consumers of one proce
 from mq.client.admin import Admin, QueueProgress
 from mq.client.broadcasting import MessageModel
 from mq.client.instance import Client
+from mq.client.lite_pull_consumer import LitePullConsumer
 from mq.client.offset_store import ConsumeFromWhere
 from mq.client.producer import Producer
 from mq.client.pull_consumer import PullConsumer
@@ -34,6 +35,7 @@ __all__ = [
     "ClientSettings",
     "ConsumeFromWhere",
     "ConsumeResult",
+    "LitePullConsumer",
     "MessageModel",
     "MessageSelector",
     "Producer",

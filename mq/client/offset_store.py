@@ -83,6 +83,10 @@ class OffsetStore:
         One round at a time: a broker's threads may let a later request overtake an earlier one, and the group would go
         back. For the same reason pulls carry no offset here, though Java's do.
         """
+        await self.commit_now(process_queues)
+
+    async def commit_now(self, process_queues: Iterable[ProcessQueue]) -> None:
+        """As `commit`, also where committing is left to the user."""
         async with self._lock:
             await asyncio.gather(*(self._commit(process_queue) for process_queue in process_queues))
 

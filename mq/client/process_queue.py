@@ -29,12 +29,17 @@ class FlowLimits:
     def of(cls, settings: ClientSettings) -> FlowLimits:
         return cls(settings.queue_max_messages, settings.queue_max_bytes, settings.queue_max_span)
 
-    def share(self, settings: ClientSettings, queue_count: int) -> None:
-        """Divide the limits of the whole topic, where there are some, among the queues that are ours now."""
+    def share(self, settings: ClientSettings, queue_count: int, *, most: int | None = None) -> None:
+        """Divide the limits of the whole topic, where there are some, among the queues that are ours now.
+
+        `most` messages are held at most by all of them, whatever the settings say.
+        """
         if settings.topic_max_messages > 0 and queue_count:
             self.max_messages = max(1, settings.topic_max_messages // queue_count)
         if settings.topic_max_bytes > 0 and queue_count:
             self.max_bytes = max(1, settings.topic_max_bytes // queue_count)
+        if most is not None and queue_count:
+            self.max_messages = min(settings.queue_max_messages, max(1, most // queue_count))
 
 
 class ProcessQueue:

@@ -223,7 +223,7 @@ class PushConsumer:
             group_name=self.group,
             message_model=self._message_model.value,
             consume_from_where=self._from_where.value,
-            subscription_data_set=[_subscription_data(each) for each in self._subscriptions.values()],
+            subscription_data_set=[subscription_data(each) for each in self._subscriptions.values()],
         )
 
     def rebalance_soon(self) -> None:
@@ -245,7 +245,7 @@ class PushConsumer:
     def running_info(self) -> dict[str, Any]:
         return running_info.running_info(
             self.client,
-            [_subscription_data(each) for each in self._subscriptions.values()],
+            [subscription_data(each) for each in self._subscriptions.values()],
             [assigned.process_queue for assigned in self._assigned.values()],
             is_orderly=self._is_orderly,
             thread_count=self._thread_count,
@@ -380,7 +380,7 @@ class PushConsumer:
         )
 
 
-def _subscription_data(subscription: Subscription) -> SubscriptionData:
+def subscription_data(subscription: Subscription) -> SubscriptionData:
     tags = sorted(subscription.tags)
     return SubscriptionData(
         topic=subscription.topic,

@@ -23,6 +23,7 @@ def running_info(
     *,
     is_orderly: bool,
     thread_count: int,
+    consume_type: str = "CONSUME_PASSIVELY",
 ) -> dict[str, Any]:
     topics = {process_queue.queue.topic for process_queue in process_queues}
     return {
@@ -32,7 +33,7 @@ def running_info(
             "PROP_CLIENT_VERSION": f"V{VERSION}",
             "PROP_CONSUMEORDERLY": "true" if is_orderly else "false",
             "PROP_CONSUMER_START_TIMESTAMP": str(client.started_at_ms),
-            "PROP_CONSUME_TYPE": "CONSUME_PASSIVELY",
+            "PROP_CONSUME_TYPE": consume_type,
             "PROP_NAMESERVER_ADDR": ";".join(client.name_server_addresses),
             "PROP_THREADPOOL_CORE_SIZE": str(thread_count),
         },
