@@ -191,6 +191,12 @@ class BrokerCalls:
         )
         await self.call(address, RequestCode.CONSUMER_SEND_MSG_BACK, header, timeout_s=_SEND_BACK_TIMEOUT_S)
 
+    async def recall(self, address: str, group: str, topic: str, recall_handle: str) -> str:
+        """Take a timed message back before its time; its id."""
+        header = headers.RecallMessageRequestHeader(topic=topic, recall_handle=recall_handle, producer_group=group)
+        response = await self.call(address, RequestCode.RECALL_MESSAGE, header)
+        return response.ext_fields["msgId"]
+
     async def view(self, address: str, commit_log_offset: int, topic: str | None = None) -> ReceivedMessage:
         header = headers.ViewMessageRequestHeader(offset=commit_log_offset, topic=topic)
         response = await self.call(address, RequestCode.VIEW_MESSAGE_BY_ID, header)

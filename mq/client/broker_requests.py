@@ -1,4 +1,5 @@
-"""What brokers ask of clients: is this transaction done, your group changed, go on elsewhere, how are you doing.
+"""What brokers ask of clients: is this transaction done, your group changed, go on elsewhere, how are you doing;
+and the replies that this client waits for.
 
 Requests for a group that does not live here are refused with code 1; brokers ask another client then.
 Source: RocketMQ ClientRemotingProcessor.java; remoting sheet 2.6 and 2.10.
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mq import dialect
 from mq.client.members import ConsumerMember
+from mq.client.request_reply import read_reply
 from mq.errors import RemoteProtocolError, ResponseError
 from mq.message import MessageQueue, properties, record
 from mq.remoting import headers
@@ -54,6 +56,7 @@ class BrokerRequests:
             RequestCode.GET_CONSUMER_STATUS_FROM_CLIENT: self._consumer_status,
             RequestCode.GET_CONSUMER_RUNNING_INFO: self._running_info,
             RequestCode.CONSUME_MESSAGE_DIRECTLY: self._consume_directly,
+            RequestCode.PUSH_REPLY_MESSAGE_TO_CLIENT: self._reply_arrived,
         }
 
     def _consumer(self, group: str) -> ConsumerMember:
@@ -75,6 +78,10 @@ class BrokerRequests:
             )
         producer.check_transaction(connection, header, half)
         return None
+
+    def _reply_arrived(self, _connection: Connection, command: RemotingCommand) -> RemotingCommand:
+        self._client.replies.arrive(read_reply(command, self._client.clock.now_ms()))
+        return command.respond()
 
     def _group_changed(self, _connection: Connection, command: RemotingCommand) -> None:
         header = command.header(headers.NotifyConsumerIdsChangedRequestHeader)

@@ -21,6 +21,7 @@ from mq.client.heartbeats import Heartbeats
 from mq.client.members import ConsumerMember, Member, ProducerMember
 from mq.client.namespaces import Namespace
 from mq.client.outgoing import Packer
+from mq.client.request_reply import Replies
 from mq.client.routes import MASTER_ID, NameServers, Routes
 from mq.client.settings import ClientSettings, name_server_addresses
 from mq.clock import Clock, SystemClock
@@ -84,6 +85,7 @@ class Client:
         self.client_id = f"{address}@{self._instance_name or f'{os.getpid()}#{time.time_ns()}'}"
         self.started_at_ms = self.clock.now_ms()
         self.unique_ids = UniqueIds(address)
+        self.replies = Replies()
         self.packer = Packer(self.unique_ids, self.settings)
         self.remoting = RemotingClient(BrokerRequests(self).handlers())
         self.name_servers = NameServers(self.name_server_addresses, self.remoting, self.settings.request_timeout_s)

@@ -35,6 +35,7 @@ class Outgoing(msgspec.Struct, gc=False):
     sys_flag: int = 0
     flag: int = 0
     is_batch: bool = False
+    is_reply: bool = False
     sharding_key: str | None = None
     #: Only for what goes to a retry topic: how often it was consumed, and how often it may be.
     reconsume_times: int = 0

@@ -8,17 +8,20 @@ Source: RocketMQ DefaultMQProducer.java; remoting sheet 3, 4 and 12.1.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
 from mq.client.delivery import Delivery
 from mq.client.instance import Client
 from mq.client.outgoing import Outgoing
 from mq.client.publishing import QueueSelector
+from mq.client.recall import broker_of_handle
+from mq.client.request_reply import reply_target, request_properties
 from mq.client.results import SendResult
 from mq.client.settings import ClientSettings
 from mq.clock import Clock
-from mq.errors import ResponseError
+from mq.errors import RequestTimeout, ResponseError
 from mq.message import Message, MessageQueue, ReceivedMessage
 from mq.message.message import check_group
 from mq.remoting.connection import Connection
@@ -53,6 +56,7 @@ class Producer:
         self.group = self.client.namespace.wrap(group)
         self._delivery = Delivery(self.client, self.group, attempts=1 + retries, clock=clock)
         self._is_running = False
+        self._is_known_everywhere = False
 
     async def start(self) -> None:
         """Nothing is connected before the first message, so this works without any server."""
@@ -128,6 +132,70 @@ class Producer:
         if selector is not None:
             queue = selector(await self.queues(message.topic), message)
         await self._delivery.send_oneway(outgoing, self._wrapped(queue))
+
+    async def request(
+        self,
+        message: Message,
+        *,
+        queue: MessageQueue | None = None,
+        selector: QueueSelector | None = None,
+        timeout_s: float = SEND_TIMEOUT_S,
+    ) -> ReceivedMessage:
+        """Send a message and wait for somebody's reply to it, for `timeout_s` together.
+
+        Raises: RequestTimeout: nobody replied in time.  Else as `send`.
+        """
+        client = self.client
+        client.check_usable()
+        if not self._is_known_everywhere:
+            # Any broker of the cluster may be the one that gets the reply.
+            client.routes.follow_cluster()
+            await client.routes.refresh(())
+            await client.heartbeats.to_all()
+            self._is_known_everywhere = True
+        correlation_id, reply = client.replies.expect()
+        try:
+            async with asyncio.timeout(timeout_s):
+                outgoing = client.packer.pack(message, request_properties(correlation_id, client.client_id, timeout_s))
+                if selector is not None:
+                    queue = selector(await self.queues(message.topic), message)
+                await self._deliver(outgoing, queue, timeout_s)
+                return await reply
+        except TimeoutError:
+            raise RequestTimeout(f"no reply to {message.topic!r} within {timeout_s} s") from None
+        finally:
+            client.replies.forget(correlation_id)
+
+    async def reply(
+        self,
+        request: ReceivedMessage,
+        body: bytes,
+        *,
+        user_properties: Mapping[str, str] | None = None,
+        timeout_s: float = SEND_TIMEOUT_S,
+    ) -> SendResult:
+        """Answer a message that somebody sent by `request`.
+
+        Raises: InvalidMessage: it is no request.  ResponseError: 1: the client that asked is gone.  Else as `send`.
+        """
+        self.client.check_usable()
+        topic, carried = reply_target(request)
+        outgoing = self.client.packer.pack(Message(topic, body, properties=dict(user_properties or {})), carried)
+        outgoing.topic, outgoing.is_reply = topic, True
+        return await self._delivery.deliver(outgoing, None, timeout_s)
+
+    async def recall(self, topic: str, recall_handle: str) -> str:
+        """Take a timed message back before its time, by the handle that came with its `SendResult`; its id.
+
+        Raises: InvalidMessage: no such handle.  ResponseError: the broker does not do that (16, Apache's default), or
+            it is too late (604).  NoRoute: the broker of the handle is not there.
+        """
+        self.client.check_usable()
+        broker_name = broker_of_handle(recall_handle)
+        topic = self.client.namespace.wrap(topic)
+        await self.client.routes.of(topic)
+        address = self.client.routes.master(broker_name)
+        return await self.client.brokers.recall(address, self.group, topic, recall_handle)
 
     async def queues(self, topic: str) -> tuple[MessageQueue, ...]:
         """The queues that messages of `topic` go to.

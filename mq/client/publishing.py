@@ -25,6 +25,7 @@ from mq.remoting.command import LANGUAGE, VERSION, RemotingCommand
 QueueSelector = Callable[[Sequence[MessageQueue], Message], MessageQueue]
 
 _SEND = int(RequestCode.SEND_MESSAGE_V2)
+_SEND_REPLY = int(RequestCode.SEND_REPLY_MESSAGE_V2)
 _SEND_BATCH = int(RequestCode.SEND_BATCH_MESSAGE)
 _json = msgspec.json.Encoder().encode
 
@@ -86,5 +87,5 @@ class Publishing:
         )
         if outgoing.max_reconsume_times is not None:
             fields += b',"l":"%d"' % outgoing.max_reconsume_times
-        code = _SEND_BATCH if outgoing.is_batch else _SEND
+        code = _SEND_BATCH if outgoing.is_batch else _SEND_REPLY if outgoing.is_reply else _SEND
         return RemotingCommand(code, LANGUAGE, VERSION, 0, 0, None, outgoing.body, False, msgspec.Raw(fields + b"}"))

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from mq.broker.config import BrokerConfig
 from mq.client import Admin, ClientSettings
 from mq.message import MessageQueue, ReceivedMessage
+from mq.remoting.codes import RequestCode
 from mq.standalone import Standalone
 from mq.testing import standalone
 
@@ -49,6 +51,13 @@ class Cluster:
     def is_bundled(self) -> bool:
         return self.bundled is not None
 
+    def needs(self, code: RequestCode) -> None:
+        """Skip the test where the broker does not answer this request."""
+        if self.bundled is not None:
+            handled = {each for processor in self.bundled.broker.processors for each in processor.handlers()}
+            if code not in handled:
+                pytest.skip(f"the bundled broker does not answer {code.name}")
+
     async def topic(self, stem: str = "topic", queue_count: int = 4) -> str:
         """A new topic; clients learn of it at once."""
         topic = self.name(stem)
@@ -71,6 +80,8 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
             "transaction_timeout_ms": 300,
             "transaction_check_interval_ms": 200,
         }
+        if "recall_message_enable" in BrokerConfig.__dataclass_fields__:
+            hurry["recall_message_enable"] = True
         async with standalone(tmp_path / "store", **hurry) as mq:
             yield Cluster(mq.namesrv, "broker-a", mq)
 
