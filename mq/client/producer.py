@@ -9,6 +9,7 @@ Source: RocketMQ DefaultMQProducer.java; remoting sheet 3, 4 and 12.1.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
@@ -19,6 +20,7 @@ from mq.client.publishing import QueueSelector
 from mq.client.recall import broker_of_handle
 from mq.client.request_reply import reply_target, request_properties
 from mq.client.results import SendResult
+from mq.client.send_trace import SendTrace
 from mq.client.settings import ClientSettings
 from mq.clock import Clock
 from mq.errors import RequestTimeout, ResponseError
@@ -38,7 +40,8 @@ class Producer:
         result = await producer.send(Message("order-events", b"...", tag="OrderPaid", sharding_key="4711"))
     ```
     `group` names the kind of sender; it matters to brokers for transactions only. `retries` is how often a failed send
-    is repeated. `client` shares connections with other producers and consumers of this process.
+    is repeated. `client` shares connections with other producers and consumers of this process. `trace` leaves a trace
+    of every message for operators' tools.
     """
 
     def __init__(
@@ -50,11 +53,14 @@ class Producer:
         clock: Clock | None = None,
         settings: ClientSettings | None = None,
         retries: int = 2,
+        trace: bool = False,
     ) -> None:
         check_group(group)
         self.client = client or Client(namesrv, settings=settings, clock=clock)
         self.group = self.client.namespace.wrap(group)
         self._delivery = Delivery(self.client, self.group, attempts=1 + retries, clock=clock)
+        self._is_traced = trace
+        self._trace: SendTrace | None = None
         self._is_running = False
         self._is_known_everywhere = False
 
@@ -62,6 +68,8 @@ class Producer:
         """Nothing is connected before the first message, so this works without any server."""
         await self.client.join_producer(self)
         self._delivery.start()
+        if self._is_traced:
+            self._trace = SendTrace(self.client, self.group)
         self._is_running = True
 
     async def stop(self) -> None:
@@ -69,6 +77,8 @@ class Producer:
         if self._is_running:
             self._is_running = False
             await self._delivery.stop()
+            if self._trace is not None:
+                await self._trace.stop()
             await self.client.leave(self)
 
     async def __aenter__(self) -> Self:
@@ -100,7 +110,7 @@ class Producer:
         outgoing = self.client.packer.pack(message)
         if selector is not None:
             queue = selector(await self.queues(message.topic), message)
-        return await self._deliver(outgoing, queue, timeout_s)
+        return await self._deliver(outgoing, queue, timeout_s, message)
 
     async def send_batch(
         self, messages: Sequence[Message], *, queue: MessageQueue | None = None, timeout_s: float = SEND_TIMEOUT_S
@@ -159,7 +169,7 @@ class Producer:
                 outgoing = client.packer.pack(message, request_properties(correlation_id, client.client_id, timeout_s))
                 if selector is not None:
                     queue = selector(await self.queues(message.topic), message)
-                await self._deliver(outgoing, queue, timeout_s)
+                await self._deliver(outgoing, queue, timeout_s, message)
                 return await reply
         except TimeoutError:
             raise RequestTimeout(f"no reply to {message.topic!r} within {timeout_s} s") from None
@@ -195,7 +205,10 @@ class Producer:
         topic = self.client.namespace.wrap(topic)
         await self.client.routes.of(topic)
         address = self.client.routes.master(broker_name)
-        return await self.client.brokers.recall(address, self.group, topic, recall_handle)
+        message_id = await self.client.brokers.recall(address, self.group, topic, recall_handle)
+        if self._trace is not None:
+            self._trace.recalled(message_id, topic)
+        return message_id
 
     async def queues(self, topic: str) -> tuple[MessageQueue, ...]:
         """The queues that messages of `topic` go to.
@@ -220,8 +233,16 @@ class Producer:
 
     # ---- inside
 
-    async def _deliver(self, outgoing: Outgoing, queue: MessageQueue | None, timeout_s: float) -> SendResult:
-        return await self._delivery.deliver(outgoing, self._wrapped(queue), timeout_s)
+    async def _deliver(
+        self, outgoing: Outgoing, queue: MessageQueue | None, timeout_s: float, message: Message | None = None
+    ) -> SendResult:
+        """`message` is what `outgoing` was made of, unless it is a batch."""
+        if self._trace is None:
+            return await self._delivery.deliver(outgoing, self._wrapped(queue), timeout_s)
+        began_at_ms, began_s = self.client.clock.now_ms(), time.monotonic()
+        result = await self._delivery.deliver(outgoing, self._wrapped(queue), timeout_s)
+        self._trace.sent(outgoing, message, result, began_at_ms, int((time.monotonic() - began_s) * 1000))
+        return result
 
     def _wrapped(self, queue: MessageQueue | None) -> MessageQueue | None:
         return queue and self.client.namespace.wrap_queue(queue)

@@ -37,6 +37,8 @@ from mq.client.results import ConsumeResult
 from mq.client.send_back import SendBack
 from mq.client.settings import ClientSettings
 from mq.client.subscription import ALL, Subscription, Wanted
+from mq.client.trace_dispatcher import TraceDispatcher
+from mq.client.traced_handler import traced
 from mq.clock import Clock
 from mq.errors import MQError
 from mq.message import MessageQueue, ReceivedMessage, properties
@@ -72,6 +74,7 @@ class PushConsumer:
         `offsets_folder` (see `mq.client.local_offset_store`), and what a handler fails at does not come again.
     strategy: how the group divides its queues, one of `mq.client.allocation`, the same for all members; `Averagely()`.
     on_queues_changed: called with the queues that are ours whenever that changes.
+    trace: leave a trace of what every message went through, for operators' tools.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class PushConsumer:
         suspend_s: float = 1.0,
         strategy: AllocateStrategy | None = None,
         on_queues_changed: Callable[[frozenset[MessageQueue]], None] | None = None,
+        trace: bool = False,
     ) -> None:
         check_group(group)
         self.client = client or Client(namesrv, settings=settings, clock=clock)
@@ -108,6 +112,8 @@ class PushConsumer:
         self._suspend_s = suspend_s
         self._from_where = from_where
         self._strategy = strategy or Averagely()
+        self._is_traced = trace
+        self._trace: TraceDispatcher | None = None
         self._on_queues_changed = on_queues_changed
         if max_reconsume_times is None:
             max_reconsume_times = _WITHOUT_END if orderly else _DEFAULT_RECONSUME_TIMES
@@ -160,6 +166,8 @@ class PushConsumer:
             self.client, self.group, self._subscriptions, self._strategy, self._apply_share
         )
         await self.client.join_consumer(self)
+        if self._trace is not None:
+            self._trace.start()
         self._is_running = True
         try:
             self._offsets.open()
@@ -199,6 +207,8 @@ class PushConsumer:
             await self._locks.unlock(list(self._locks.held))
         self._offsets.close()
         self._assigned.clear()
+        if self._trace is not None:
+            await self._trace.stop()
         await self.client.leave(self)
 
     async def __aenter__(self) -> Self:
@@ -359,10 +369,15 @@ class PushConsumer:
                     self._lose_lock(assigned.process_queue)
 
     def _make_consumption(self) -> Consumption:
+        handler = self._handler
+        if self._is_traced:
+            self._trace = TraceDispatcher(self.client, self.group, "CONSUME")
+            group = self.client.namespace.unwrap(self.group)
+            handler = traced(handler, self.client, group, self._trace, self._consume_timeout_s)
         if self._is_orderly:
             return OrderlyConsumption(
                 self.group,
-                self._handler,
+                handler,
                 threads=self._thread_count,
                 batch_size=self._batch_size,
                 suspend_s=self._suspend_s,
@@ -372,7 +387,7 @@ class PushConsumer:
             )
         return ConcurrentConsumption(
             self.group,
-            self._handler,
+            handler,
             threads=self._thread_count,
             batch_size=self._batch_size,
             timeout_s=self._consume_timeout_s,

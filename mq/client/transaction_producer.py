@@ -19,6 +19,7 @@ from mq.client.instance import Client
 from mq.client.producer import SEND_TIMEOUT_S, Producer
 from mq.client.results import SendResult, SendStatus, TransactionResult, TransactionState
 from mq.client.settings import ClientSettings
+from mq.client.trace import Traced
 from mq.clock import Clock
 from mq.errors import InvalidMessage, MQError
 from mq.message import Message, ReceivedMessage, ids, properties, sys_flag
@@ -56,8 +57,11 @@ class TransactionProducer(Producer):
         clock: Clock | None = None,
         settings: ClientSettings | None = None,
         retries: int = 2,
+        trace: bool = False,
     ) -> None:
-        super().__init__(group, namesrv=namesrv, client=client, clock=clock, settings=settings, retries=retries)
+        super().__init__(
+            group, namesrv=namesrv, client=client, clock=clock, settings=settings, retries=retries, trace=trace
+        )
         self._check = check
         self._check_tasks: set[asyncio.Task[None]] = set()
 
@@ -94,7 +98,7 @@ class TransactionProducer(Producer):
             else:
                 state = TransactionState.ROLLBACK
         finally:
-            await self.end(half, state)
+            await self.end(half, state, message)
         return TransactionResult(half, state)
 
     async def send_half(self, message: Message, *, timeout_s: float = SEND_TIMEOUT_S) -> SendResult:
@@ -109,10 +113,10 @@ class TransactionProducer(Producer):
             raise InvalidMessage(f"a message in a transaction cannot go to the retry topic {message.topic!r}")
         outgoing = self.client.packer.pack(message, {properties.TRAN_MSG: "true", properties.PGROUP: self.group})
         outgoing.sys_flag |= sys_flag.TRANSACTION_PREPARED
-        return await self._deliver(outgoing, None, timeout_s)
+        return await self._deliver(outgoing, None, timeout_s, message)
 
-    async def end(self, half: SendResult, state: TransactionState) -> None:
-        """Tell the broker how the work around a half message ended.
+    async def end(self, half: SendResult, state: TransactionState, message: Message | None = None) -> None:
+        """Tell the broker how the work around a half message ended; `message` is only for its trace.
 
         One way, and never an error: when the broker does not hear it, it asks.
         """
@@ -135,6 +139,10 @@ class TransactionProducer(Producer):
             await self.client.remoting.invoke_oneway(address, request)
         except MQError as error:
             logger.warning("transaction %s: its end (%s) was not sent: %s", half.message_id, state.name, error)
+            return
+        if self._trace is not None:
+            traced = Traced.of(message, half.message_id, half.queue.topic)
+            self._trace.transaction_ended(traced, state, address, half.transaction_id, is_asked=False)
 
     # ---- being asked
 
@@ -167,6 +175,10 @@ class TransactionProducer(Producer):
             broker_name=header.broker_name,
         )
         connection.send_oneway(RemotingCommand.request(RequestCode.END_TRANSACTION, answer))
+        if self._trace is not None:
+            traced = Traced.of(half, half.message_id, half.topic)
+            address = str(connection.remote)
+            self._trace.transaction_ended(traced, state, address, header.transaction_id, is_asked=True)
 
 
 Argument = TypeVar("Argument")

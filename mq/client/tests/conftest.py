@@ -80,8 +80,8 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
             "transaction_timeout_ms": 300,
             "transaction_check_interval_ms": 200,
         }
-        if "recall_message_enable" in BrokerConfig.__dataclass_fields__:
-            hurry["recall_message_enable"] = True
+        if "recall_enable" in BrokerConfig.__dataclass_fields__:
+            hurry["recall_enable"] = True
         async with standalone(tmp_path / "store", **hurry) as mq:
             yield Cluster(mq.namesrv, "broker-a", mq)
 
