@@ -55,6 +55,16 @@ class SessionPostgres:
 _postgres = SessionPostgres()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    # Here, because pytest asks for options before it knows the folder of the tests that use this one.
+    parser.addoption(
+        "--broker",
+        choices=("bundled", "apache"),
+        default="bundled",
+        help="whose broker the client's own tests (mq/client/tests) run against; Apache's needs a JDK and Maven",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
         _postgres.start()

@@ -1,9 +1,17 @@
-"""A place to test against: a bundled broker in this process, or a real cluster (`MQ_TEST_NAMESRV=host:port`)."""
+"""A place to test against: a bundled broker in this process for each test, or one Apache RocketMQ for all of them.
+
+    pytest mq/client/tests                      # the bundled broker
+    pytest mq/client/tests --broker=apache      # Apache's, started for the session; needs a JDK and Maven
+
+A cluster that runs already is used instead when `MQ_TEST_NAMESRV=host:port` names it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -40,7 +48,7 @@ class Cluster:
 
     namesrv: str
     broker_name: str
-    #: The bundled broker itself; None when the tests run against a real cluster.
+    #: The bundled broker itself; None when the tests run against Apache's.
     bundled: Standalone | None = None
     _suffix: str = field(default_factory=lambda: uuid.uuid4().hex[:10])
 
@@ -48,8 +56,10 @@ class Cluster:
         return f"{stem}-{self._suffix}"
 
     @property
-    def is_bundled(self) -> bool:
-        return self.bundled is not None
+    def standalone(self) -> Standalone:
+        """The bundled broker, for tests marked so."""
+        assert self.bundled is not None, "mark the test: @pytest.mark.bundled(reason)"
+        return self.bundled
 
     def needs(self, code: RequestCode) -> None:
         """Skip the test where the broker does not answer this request."""
@@ -66,10 +76,41 @@ class Cluster:
         return topic
 
 
+#: Where the session's Apache RocketMQ is; the workers of pytest-xdist inherit it.
+ADDRESS_VARIABLE = "MQ_TEST_NAMESRV"
+#: What `cluster` gives the bundled broker; Apache would gather finished half messages for 3 s before it stores that.
+APACHE_KEYS = {
+    "messageDelayLevel": "1s " * 17 + "1s",
+    "transactionTimeOut": "300",
+    "transactionCheckInterval": "200",
+    "transactionOpBatchInterval": "100",
+    "recallMessageEnable": "true",
+    "traceTopicEnable": "true",
+    "enablePropertyFilter": "true",
+}
+_session = contextlib.ExitStack()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("broker") == "apache" and ADDRESS_VARIABLE not in os.environ:
+        # Imported here: the queue's own tests need nothing but Python.
+        from tests.interop.apache import apache_rocketmq
+
+        folder = Path(_session.enter_context(tempfile.TemporaryDirectory(prefix="millrace-apache-")))
+        os.environ[ADDRESS_VARIABLE] = _session.enter_context(apache_rocketmq(folder, APACHE_KEYS)).namesrv
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    _session.close()
+
+
 @pytest.fixture
-async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
-    foreign = os.environ.get("MQ_TEST_NAMESRV")
+async def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
+    foreign = os.environ.get(ADDRESS_VARIABLE)
     if foreign:
+        marker = request.node.get_closest_marker("bundled")
+        if marker is not None:
+            pytest.skip(marker.args[0])
         async with Admin(namesrv=foreign) as admin:
             brokers = await admin.brokers()
         yield Cluster(foreign, min(brokers))

@@ -17,14 +17,14 @@ from mq.remoting.client import RemotingClient
 from mq.remoting.codes import RequestCode
 from mq.remoting.command import RemotingCommand
 
+speaks_for_the_broker = pytest.mark.bundled("speaks for the bundled broker")
+
 
 async def ask(
     cluster: Cluster, group: str, code: RequestCode, header: dict[str, str], body: bytes = b""
 ) -> RemotingCommand:
     """The answer of the one client in `group`."""
-    if cluster.bundled is None:
-        pytest.skip("speaks for the bundled broker")
-    members = cluster.bundled.broker.consumers.group(group)
+    members = cluster.standalone.broker.consumers.group(group)
     assert members is not None
     (connection,) = members.clients
     return await connection.invoke(RemotingCommand.request(code, header, body))
@@ -36,6 +36,7 @@ def consumer_of(cluster: Cluster, topic: str, group: str, handler: Handler) -> P
     return consumer
 
 
+@speaks_for_the_broker
 class TestRunningInfo:
     async def test_tells_what_dashboards_show(self, cluster: Cluster) -> None:
         topic, group = await cluster.topic(queue_count=2), cluster.name("group")
@@ -66,6 +67,7 @@ class TestRunningInfo:
         assert "other" in (response.remark or "")
 
 
+@speaks_for_the_broker
 class TestConsumerStatus:
     async def test_tells_the_offsets_of_a_topic(self, cluster: Cluster) -> None:
         topic, group = await cluster.topic(queue_count=1), cluster.name("group")
@@ -81,6 +83,7 @@ class TestConsumerStatus:
         assert response.body == dialect.dumps({"consumerTable": {}, "messageQueueTable": {queue: 3}}, bare_keys=True)
 
 
+@speaks_for_the_broker
 class TestResetOffset:
     async def test_goes_back_and_consumes_again(self, cluster: Cluster) -> None:
         topic, group = await cluster.topic(queue_count=1), cluster.name("group")
@@ -110,6 +113,7 @@ class TestResetOffset:
             read_queue_offsets(body)
 
 
+@speaks_for_the_broker
 class TestConsumeDirectly:
     @pytest.mark.parametrize(
         ("answer", "expected"),

@@ -19,10 +19,18 @@ PATIENT = 10_000
 
 
 class TestConsumersThatDie:
-    @pytest.mark.parametrize("flags", [["orderly"], []], ids=["orderly", "concurrent"])
+    @pytest.mark.parametrize(
+        "flags",
+        [
+            pytest.param(
+                ["orderly"],
+                id="orderly",
+                marks=pytest.mark.bundled("Apache's broker keeps a dead consumer's locks for a minute"),
+            ),
+            pytest.param([], id="concurrent"),
+        ],
+    )
     async def test_lose_nothing_when_killed_and_joined_in_mid_flow(self, cluster: Cluster, flags: list[str]) -> None:
-        if flags and not cluster.is_bundled:
-            pytest.skip("real brokers keep a dead consumer's locks for a minute")
         topic = await cluster.topic(queue_count=4)
         seen = Seen()
         consumers = ConsumerProcesses(seen, cluster.namesrv, cluster.name("group"), topic, *flags)
@@ -65,9 +73,8 @@ class TestConsumersThatDie:
 
 
 class TestNameServersThatDie:
+    @pytest.mark.bundled("stops the name server")
     async def test_do_not_stop_sending_and_consuming(self, cluster: Cluster) -> None:
-        if cluster.bundled is None:
-            pytest.skip("stops the name server")
         topic = await cluster.topic(queue_count=2)
         inbox = Inbox()
         consumer = PushConsumer(cluster.name("group"), namesrv=cluster.namesrv, handler=inbox, settings=FAST)
@@ -76,7 +83,7 @@ class TestNameServersThatDie:
             await producer.send(Message(topic, b"before"))
             await inbox.wait_for(1)
 
-            await cluster.bundled.name_server.stop()
+            await cluster.standalone.name_server.stop()
             await producer.client.routes.refresh([topic])
             for _ in range(10):
                 assert (await producer.send(Message(topic, b"after"))).status is SendStatus.SEND_OK

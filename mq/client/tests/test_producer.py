@@ -121,9 +121,8 @@ class TestSend:
         assert sorted(message.body for message in await read_all(cluster, topic)) == sorted(bodies)
         assert len({result.message_id for result in results}) == len(bodies)
 
+    @pytest.mark.bundled("the threads of Apache's broker may swap sends that are in flight together")
     async def test_keeps_the_order_of_sends_to_one_queue(self, cluster: Cluster) -> None:
-        if not cluster.is_bundled:
-            pytest.skip("the threads of a real broker may swap sends that are in flight together")
         topic = await cluster.topic(queue_count=1)
         bodies = [b"%d" % number for number in range(200)]
         async with Producer("orders", namesrv=cluster.namesrv) as producer:

@@ -139,9 +139,8 @@ class TestConsuming:
 
 
 class TestFirstOffset:
+    @pytest.mark.bundled("Apache's broker lets young topics begin at 0 whatever is asked")
     async def test_of_a_timestamp_skips_what_is_older(self, cluster: Cluster) -> None:
-        if not cluster.is_bundled:
-            pytest.skip("real brokers let young topics begin at 0 whatever is asked")
         topic = await cluster.topic(queue_count=1)
         await send_all(cluster, Message(topic, b"old"))
         inbox = Inbox()

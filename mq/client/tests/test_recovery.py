@@ -34,14 +34,13 @@ class TestOrderlyConsumer:
 
         seen.assert_in_order(60)
 
+    @pytest.mark.bundled("looks into the broker")
     async def test_takes_no_queue_whose_lock_ended_while_it_asked_for_the_offset(
         self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        if cluster.bundled is None:
-            pytest.skip("looks into the broker")
         topic = await cluster.topic(queue_count=1)
         await send_all(cluster, Message(topic, b"0"))
-        inbox, locks = Inbox(), cluster.bundled.broker.locks.table
+        inbox, locks = Inbox(), cluster.standalone.broker.locks.table
         handled_with_lock: list[bool] = []
 
         async def handle(messages: list[ReceivedMessage]) -> None:
@@ -192,9 +191,8 @@ class TestSendBack:
 
 
 class TestTwoBrokers:
+    @pytest.mark.bundled("starts a second broker")
     async def test_a_send_that_fails_goes_to_the_other_one(self, cluster: Cluster, tmp_path: Path) -> None:
-        if not cluster.is_bundled:
-            pytest.skip("starts a broker of its own")
         config = BrokerConfig(
             broker_name="broker-b",
             listen_port=0,

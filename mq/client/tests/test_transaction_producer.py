@@ -171,14 +171,13 @@ class TestChecks:
 
 
 class TestWithoutNameServers:
+    @pytest.mark.bundled("stops the name server")
     async def test_it_stays_known_to_the_brokers_it_was_told_of(self, cluster: Cluster) -> None:
-        if cluster.bundled is None:
-            pytest.skip("stops the name server")
         async with TransactionProducer(
             cluster.name("orders"), check=never, namesrv=cluster.namesrv, settings=FAST
         ) as producer:
             brokers = dict(producer.client.routes.brokers)
-            await cluster.bundled.name_server.stop()
+            await cluster.standalone.name_server.stop()
 
             await producer.client.routes.refresh(())
 
