@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from typing import Final, Protocol
 
 from mq.client.background import spawn
+from mq.client.consume_statistics import ConsumeStatistics
 from mq.client.instance import Client
 from mq.client.offset_store import OffsetStore
 from mq.client.process_queue import FlowLimits, ProcessQueue
@@ -80,12 +82,14 @@ class AssignedQueue:
         offsets: OffsetStore,
         consumption: Consumption,
         limits: FlowLimits,
+        statistics: ConsumeStatistics,
         *,
         is_lite: bool = False,
     ) -> None:
         self.queue = queue
         self.process_queue = ProcessQueue(queue, start_offset, limits)
         self._limits = limits
+        self._statistics = statistics
         self._is_lite = is_lite
         self._client = client
         self._group = group
@@ -98,6 +102,8 @@ class AssignedQueue:
 
     def start(self, lease_ends_at: float = 0.0) -> None:
         self.process_queue.lease_ends_at = lease_ends_at
+        if lease_ends_at < math.inf:
+            self.process_queue.last_locked_at = time.monotonic()
         self._consumption.add(self.process_queue)
         self._task = spawn(self._run(), f"pulling {self.queue}")
 
@@ -129,6 +135,7 @@ class AssignedQueue:
         await self._consumption.release(old)
         self.process_queue = ProcessQueue(self.queue, queue_offset, self._limits)
         self.process_queue.lease_ends_at = old.lease_ends_at
+        self.process_queue.last_locked_at = old.last_locked_at
         self.process_queue.is_paused = old.is_paused
         self.process_queue.put([], queue_offset)
         await self._offsets.commit([self.process_queue])
@@ -139,6 +146,7 @@ class AssignedQueue:
         while True:
             if process_queue.is_full:
                 await process_queue.wait_for_room()
+            began_at = time.monotonic()
             try:
                 result = await self._pull(process_queue)
             except MQError as error:
@@ -156,6 +164,8 @@ class AssignedQueue:
             messages = self._wanted(result.messages)
             process_queue.put(messages, result.next_offset)
             if messages:
+                took_s = process_queue.last_pulled_at - began_at
+                self._statistics.count_pull(self.queue.topic, len(messages), took_s)
                 self._consumption.submit(process_queue, messages)
 
     async def _pull(self, process_queue: ProcessQueue) -> PullResult:

@@ -8,7 +8,10 @@ Source: RocketMQ ClientRemotingProcessor.java; remoting sheet 2.6 and 2.10.
 from __future__ import annotations
 
 import logging
+import sys
+import threading
 import time
+import traceback
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -109,6 +112,8 @@ class BrokerRequests:
     def _running_info(self, _connection: Connection, command: RemotingCommand) -> RemotingCommand:
         header = command.header(headers.GetConsumerRunningInfoRequestHeader)
         info = self._consumer(header.consumer_group).running_info()
+        if header.jstack_enable:
+            info["jstack"] = stacks()
         return command.respond(body=dialect.dumps(info, bare_keys=True))
 
     async def _consume_directly(self, _connection: Connection, command: RemotingCommand) -> RemotingCommand:
@@ -118,13 +123,22 @@ class BrokerRequests:
         message.broker_name = header.broker_name or ""
         started_at = time.monotonic()
         outcome = await consumer.consume_directly(message)
-        result: dict[str, Any] = {"autoCommit": True, "consumeResult": _CR_SUCCESS, "order": False}
+        result: dict[str, Any] = {"autoCommit": True, "consumeResult": _CR_SUCCESS, "order": consumer.is_orderly}
         if isinstance(outcome, Exception):
             result |= {"consumeResult": _CR_THROW_EXCEPTION, "remark": f"{type(outcome).__name__}: {outcome}"}
         elif outcome.done(1) == 0:
             result["consumeResult"] = _CR_LATER
         result["spentTimeMills"] = int((time.monotonic() - started_at) * 1000)
         return command.respond(body=dialect.dumps(result))
+
+
+def stacks() -> str:
+    """Where every thread of this process is now: what operators get when they ask for Java's `jstack`."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    return "\n".join(
+        f"{names.get(identity, identity)}\n{''.join(traceback.format_stack(frame))}"
+        for identity, frame in sys._current_frames().items()
+    )
 
 
 def read_queue_offsets(body: bytes) -> dict[MessageQueue, int]:

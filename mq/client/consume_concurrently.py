@@ -15,6 +15,7 @@ from typing import Any
 
 from mq.client import handlers
 from mq.client.background import spawn, wait_for
+from mq.client.consume_statistics import ConsumeStatistics
 from mq.client.executors import TaskExecutor, ThreadExecutor
 from mq.client.handlers import Handler, Outcome
 from mq.client.process_queue import ProcessQueue
@@ -40,10 +41,19 @@ class _Batch:
 
 class ConcurrentConsumption:
     def __init__(
-        self, group: str, handler: Handler, *, threads: int, batch_size: int, timeout_s: float, send_back: SendBack
+        self,
+        group: str,
+        handler: Handler,
+        statistics: ConsumeStatistics,
+        *,
+        threads: int,
+        batch_size: int,
+        timeout_s: float,
+        send_back: SendBack,
     ) -> None:
         self._group = group
         self._handler = handler
+        self._statistics = statistics
         self._batch_size = batch_size
         self._timeout_s = timeout_s
         self._send_back = send_back
@@ -123,9 +133,11 @@ class ConcurrentConsumption:
         result = handlers.settle(self._group, batch.messages, outcome)
         if batch.process_queue.is_dropped:
             return
-        done = result.done(len(batch.messages))
-        batch.process_queue.last_consumed_at = time.monotonic()
-        if done == len(batch.messages):
+        count = len(batch.messages)
+        done = result.done(count)
+        now = batch.process_queue.last_consumed_at = time.monotonic()
+        self._statistics.count_batch(batch.process_queue.queue.topic, done, count - done, now - batch.started_at)
+        if done == count:
             batch.process_queue.remove(batch.messages)
             return
         batch.process_queue.remove(batch.messages[:done])

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 
 from mq.client import handlers
 from mq.client.background import spawn
+from mq.client.consume_statistics import ConsumeStatistics
 from mq.client.executors import ThreadExecutor
 from mq.client.handlers import Handler, Outcome
 from mq.client.process_queue import ProcessQueue
@@ -37,6 +38,7 @@ class OrderlyConsumption:
         self,
         group: str,
         handler: Handler,
+        statistics: ConsumeStatistics,
         *,
         threads: int,
         batch_size: int,
@@ -47,6 +49,7 @@ class OrderlyConsumption:
     ) -> None:
         self._group = group
         self._handler = handler
+        self._statistics = statistics
         self._batch_size = batch_size
         self._suspend_s = suspend_s
         self._max_reconsume_times = max_reconsume_times
@@ -96,11 +99,15 @@ class OrderlyConsumption:
                 self._on_lock_lost(process_queue)
                 return
             chunk = process_queue.first(max(_CHUNK_MESSAGES, self._batch_size))
+            began_at = time.monotonic()
             done, outcome = await self._run(process_queue, chunk)
             process_queue.last_consumed_at = time.monotonic()
             process_queue.remove(chunk[:done])
-            if outcome is not SUCCESS:
-                failed = chunk[done : done + self._batch_size]
+            failed = [] if outcome is SUCCESS else chunk[done : done + self._batch_size]
+            # By batches, of which a chunk has several.
+            took_s = (process_queue.last_consumed_at - began_at) / (-(-done // self._batch_size) + bool(failed) or 1)
+            self._statistics.count_batch(process_queue.queue.topic, done, len(failed), took_s)
+            if failed:
                 handlers.settle(self._group, failed, outcome)
                 await self._suspend(process_queue, failed)
 

@@ -18,6 +18,7 @@ from mq.client.allocation import AllocateStrategy, Averagely
 from mq.client.arrivals import Arrivals
 from mq.client.assigned_queue import AssignedQueue
 from mq.client.background import cancel, spawn
+from mq.client.consume_statistics import ConsumeStatistics
 from mq.client.instance import Client
 from mq.client.offset_store import ConsumeFromWhere, OffsetStore
 from mq.client.process_queue import FlowLimits, ProcessQueue
@@ -78,6 +79,7 @@ class LitePullConsumer:
         offset_store = OffsetStore if auto_commit else _ManualOffsets
         self._offsets = offset_store(self.client, self.group, from_where, from_timestamp_ms)
         self._limits = FlowLimits.of(self.client.settings)
+        self._statistics = ConsumeStatistics()
         self._arrivals = Arrivals()
         self._subscriptions: dict[str, Subscription] = {}
         self._assigned: dict[MessageQueue, AssignedQueue] = {}
@@ -238,6 +240,10 @@ class LitePullConsumer:
     def topics(self) -> Iterable[str]:
         return list(self._subscriptions)
 
+    @property
+    def is_orderly(self) -> bool:
+        return False
+
     def heartbeat_data(self) -> ConsumerData:
         shared = [] if self._has_assigned else self._subscriptions.values()
         return ConsumerData(
@@ -268,6 +274,7 @@ class LitePullConsumer:
             self.client,
             [subscription_data(each) for each in self._subscriptions.values()],
             self._held(),
+            self._statistics,
             is_orderly=False,
             thread_count=0,
             consume_type="CONSUME_ACTIVELY",
@@ -310,6 +317,7 @@ class LitePullConsumer:
             self._offsets,
             self._arrivals,
             self._limits,
+            self._statistics,
             is_lite=True,
         )
         self._assigned[queue] = assigned

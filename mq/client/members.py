@@ -30,6 +30,9 @@ class ProducerMember(Member, Protocol):
 
 
 class ConsumerMember(Member, Protocol):
+    @property
+    def is_orderly(self) -> bool: ...
+
     def heartbeat_data(self) -> ConsumerData: ...
 
     def rebalance_soon(self) -> None:

@@ -54,6 +54,7 @@ class ProcessQueue:
         #: No longer ours: nothing more of it is handed out, and what handlers still finish is not counted.
         self.is_dropped = False
         self.lease_ends_at = 0.0
+        self.last_locked_at = 0.0
         self.last_pulled_at = 0.0
         self.last_consumed_at = 0.0
         self._limits = limits

@@ -25,6 +25,7 @@ from mq.client.background import cancel, spawn
 from mq.client.broadcasting import Dropped, EveryQueue, MessageModel
 from mq.client.consume_concurrently import ConcurrentConsumption
 from mq.client.consume_orderly import OrderlyConsumption
+from mq.client.consume_statistics import ConsumeStatistics
 from mq.client.expression_check import check_expressions
 from mq.client.handlers import Handler
 from mq.client.instance import Client
@@ -104,8 +105,9 @@ class PushConsumer:
         self.client = client or Client(namesrv, settings=settings, clock=clock)
         self.group = group = self.client.namespace.wrap(group)
         self._limits = FlowLimits.of(self.client.settings)
+        self._statistics = ConsumeStatistics()
         self._handler = handler
-        self._is_orderly = orderly
+        self.is_orderly = orderly
         self._batch_size = batch_size
         self._thread_count = threads
         self._consume_timeout_s = consume_timeout_s
@@ -257,7 +259,8 @@ class PushConsumer:
             self.client,
             [subscription_data(each) for each in self._subscriptions.values()],
             [assigned.process_queue for assigned in self._assigned.values()],
-            is_orderly=self._is_orderly,
+            self._statistics,
+            is_orderly=self.is_orderly,
             thread_count=self._thread_count,
         )
 
@@ -305,7 +308,15 @@ class PushConsumer:
             return False
         subscription = self._subscriptions[queue.topic]
         assigned = AssignedQueue(
-            self.client, self.group, subscription, queue, start_offset, self._offsets, self._consumption, self._limits
+            self.client,
+            self.group,
+            subscription,
+            queue,
+            start_offset,
+            self._offsets,
+            self._consumption,
+            self._limits,
+            self._statistics,
         )
         self._assigned[queue] = assigned
         assigned.start(lease_ends_at)
@@ -365,6 +376,7 @@ class PushConsumer:
                 assigned = self._assigned.get(queue)
                 if assigned is not None and is_ours:
                     assigned.process_queue.lease_ends_at = lease_ends_at
+                    assigned.process_queue.last_locked_at = time.monotonic()
                 elif assigned is not None:
                     self._lose_lock(assigned.process_queue)
 
@@ -374,10 +386,11 @@ class PushConsumer:
             self._trace = TraceDispatcher(self.client, self.group, "CONSUME")
             group = self.client.namespace.unwrap(self.group)
             handler = traced(handler, self.client, group, self._trace, self._consume_timeout_s)
-        if self._is_orderly:
+        if self.is_orderly:
             return OrderlyConsumption(
                 self.group,
                 handler,
+                self._statistics,
                 threads=self._thread_count,
                 batch_size=self._batch_size,
                 suspend_s=self._suspend_s,
@@ -388,6 +401,7 @@ class PushConsumer:
         return ConcurrentConsumption(
             self.group,
             handler,
+            self._statistics,
             threads=self._thread_count,
             batch_size=self._batch_size,
             timeout_s=self._consume_timeout_s,

@@ -5,11 +5,13 @@ Source: RocketMQ ConsumerRunningInfo.java, ProcessQueueInfo.java; remoting sheet
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mq.client.broker_requests import QueueKey
+from mq.client.consume_statistics import ConsumeStatistics
 from mq.client.instance import Client
 from mq.client.process_queue import ProcessQueue
 from mq.remoting.bodies import SubscriptionData
@@ -20,6 +22,7 @@ def running_info(
     client: Client,
     subscriptions: Iterable[SubscriptionData],
     process_queues: Sequence[ProcessQueue],
+    statistics: ConsumeStatistics,
     *,
     is_orderly: bool,
     thread_count: int,
@@ -37,21 +40,10 @@ def running_info(
             "PROP_NAMESERVER_ADDR": ";".join(client.name_server_addresses),
             "PROP_THREADPOOL_CORE_SIZE": str(thread_count),
         },
-        "statusTable": dict.fromkeys(sorted(topics), _NO_STATISTICS),
+        "statusTable": {topic: statistics.status(topic) for topic in sorted(topics)},
         "subscriptionSet": [each.to_dict() for each in subscriptions],
         "userConsumerInfo": {},
     }
-
-
-#: Rates are not counted here; tools want the keys.
-_NO_STATISTICS = {
-    "consumeFailedMsgs": 0,
-    "consumeFailedTPS": 0.0,
-    "consumeOKTPS": 0.0,
-    "consumeRT": 0.0,
-    "pullRT": 0.0,
-    "pullTPS": 0.0,
-}
 
 
 def _process_queue_info(process_queue: ProcessQueue) -> dict[str, Any]:
@@ -64,9 +56,9 @@ def _process_queue_info(process_queue: ProcessQueue) -> dict[str, Any]:
         "commitOffset": process_queue.commit_offset or 0,
         "droped": process_queue.is_dropped,
         "lastConsumeTimestamp": _epoch_ms(process_queue.last_consumed_at),
-        "lastLockTimestamp": 0,
+        "lastLockTimestamp": _epoch_ms(process_queue.last_locked_at),
         "lastPullTimestamp": _epoch_ms(process_queue.last_pulled_at),
-        "locked": process_queue.lease_ends_at > time.monotonic(),
+        "locked": time.monotonic() < process_queue.lease_ends_at < math.inf,
         "transactionMsgCount": 0,
         "transactionMsgMaxOffset": 0,
         "transactionMsgMinOffset": 0,

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from mq import dialect
-from mq.client import ConsumeResult, PushConsumer
+from mq.client import Admin, ConsumeResult, Producer, PushConsumer
 from mq.client.broker_requests import QueueKey, read_queue_offsets
 from mq.client.handlers import Handler
 from mq.client.tests.conftest import FAST, Cluster, Inbox, QueueWatch
@@ -55,6 +55,28 @@ class TestRunningInfo:
             topic: "A || B",
             f"%RETRY%{group}": "*",
         }
+
+    async def test_counts_what_was_pulled_and_handled(self, cluster: Cluster) -> None:
+        topic, group = await cluster.topic(queue_count=1), cluster.name("group")
+        inbox, header = Inbox(), {"consumerGroup": group, "clientId": "any"}
+        async with consumer_of(cluster, topic, group, inbox):
+            await send_all(cluster, *(Message(topic, b"x", tag="A") for _ in range(6)))
+            await inbox.wait_for(6)
+            response = await ask(cluster, group, RequestCode.GET_CONSUMER_RUNNING_INFO, header)
+
+        status = dialect.loads(response.body)["statusTable"][topic]
+        assert status["consumeOKTPS"] == status["pullTPS"] == 0.1
+        assert status["pullRT"] > 0
+        assert status["consumeFailedMsgs"] == 0
+
+    @pytest.mark.parametrize("is_wanted", [True, False])
+    async def test_shows_stacks_to_who_wants_them(self, cluster: Cluster, is_wanted: bool) -> None:
+        topic, group = await cluster.topic(), cluster.name("group")
+        header = {"consumerGroup": group, "clientId": "any", "jstackEnable": str(is_wanted).lower()}
+        async with consumer_of(cluster, topic, group, Inbox()):
+            response = await ask(cluster, group, RequestCode.GET_CONSUMER_RUNNING_INFO, header)
+
+        assert ("MainThread" in dialect.loads(response.body).get("jstack", "")) == is_wanted
 
     async def test_of_a_group_that_is_not_here_is_refused(self, cluster: Cluster) -> None:
         topic, group = await cluster.topic(), cluster.name("group")
@@ -113,6 +135,82 @@ class TestResetOffset:
             read_queue_offsets(body)
 
 
+class TestAskedThroughItsBroker:
+    """The same questions, as tools ask them: of the broker, which passes them on to the client."""
+
+    async def test_tells_how_it_is_doing(self, cluster: Cluster) -> None:
+        cluster.needs(RequestCode.GET_CONSUMER_RUNNING_INFO)
+        topic, group = await cluster.topic(queue_count=1), cluster.name("group")
+        inbox = Inbox()
+        async with Admin(namesrv=cluster.namesrv) as admin, consumer_of(cluster, topic, group, inbox) as consumer:
+            await send_all(cluster, Message(topic, b"x", tag="A"))
+            await inbox.wait_for(1)
+            header = {"consumerGroup": group, "clientId": consumer.client.client_id}
+            response = await ask_broker(admin, cluster, topic, RequestCode.GET_CONSUMER_RUNNING_INFO, header)
+
+        info = dialect.loads(response.body)
+        assert response.code == 0
+        assert {json.loads(key)["topic"] for key in info["mqTable"]} == {topic, f"%RETRY%{group}"}
+        assert info["statusTable"][topic]["consumeOKTPS"] > 0
+
+    async def test_consumes_a_message_out_of_turn(self, cluster: Cluster) -> None:
+        cluster.needs(RequestCode.CONSUME_MESSAGE_DIRECTLY)
+        topic, group = await cluster.topic(queue_count=1), cluster.name("group")
+        inbox = Inbox()
+        async with (
+            Admin(namesrv=cluster.namesrv) as admin,
+            Producer("senders", namesrv=cluster.namesrv) as producer,
+            consumer_of(cluster, topic, group, inbox) as consumer,
+        ):
+            sent = await producer.send(Message(topic, b"by hand", tag="A"))
+            await inbox.wait_for(1)
+            header = {"consumerGroup": group, "clientId": consumer.client.client_id, "msgId": sent.offset_message_id}
+            header |= {"brokerName": cluster.broker_name, "topic": topic}
+            response = await ask_broker(admin, cluster, topic, RequestCode.CONSUME_MESSAGE_DIRECTLY, header)
+
+        assert json.loads(response.body)["consumeResult"] == "CR_SUCCESS"
+        assert inbox.bodies == [b"by hand"] * 2
+
+    async def test_tells_its_offsets(self, cluster: Cluster) -> None:
+        cluster.needs(RequestCode.INVOKE_BROKER_TO_GET_CONSUMER_STATUS)
+        topic, group = await cluster.topic(queue_count=1), cluster.name("group")
+        inbox = Inbox()
+        async with Admin(namesrv=cluster.namesrv) as admin, consumer_of(cluster, topic, group, inbox) as consumer:
+            await send_all(cluster, *(Message(topic, b"x", tag="A") for _ in range(3)))
+            await inbox.wait_for(3)
+            code = RequestCode.INVOKE_BROKER_TO_GET_CONSUMER_STATUS
+            response = await ask_broker(admin, cluster, topic, code, {"topic": topic, "group": group})
+
+        (offsets,) = dialect.loads(response.body)["consumerTable"].values()
+        assert response.code == 0
+        assert list(offsets.values()) == [3]
+        assert consumer.queues == frozenset()
+
+    async def test_goes_back_when_the_group_is_reset(self, cluster: Cluster) -> None:
+        cluster.needs(RequestCode.INVOKE_BROKER_TO_RESET_OFFSET)
+        topic, group = await cluster.topic(queue_count=1), cluster.name("group")
+        inbox = Inbox()
+        async with Admin(namesrv=cluster.namesrv) as admin, consumer_of(cluster, topic, group, inbox):
+            await send_all(cluster, *(Message(topic, b"%d" % number, tag="A") for number in range(4)))
+            await inbox.wait_for(4)
+            header = {"topic": topic, "group": group, "timestamp": "0", "isForce": "true"}
+            response = await ask_broker(admin, cluster, topic, RequestCode.INVOKE_BROKER_TO_RESET_OFFSET, header)
+            # Apache's broker tells the consumer with its next pull: one that is held first has to end.
+            await inbox.wait_for(8, timeout_s=40)
+
+        assert response.code == 0
+        assert inbox.bodies == [b"0", b"1", b"2", b"3"] * 2
+
+
+async def ask_broker(
+    admin: Admin, cluster: Cluster, topic: str, code: RequestCode, header: dict[str, str]
+) -> RemotingCommand:
+    """The broker's answer, whatever it says."""
+    await admin.queues(topic)
+    address = admin.client.routes.master(cluster.broker_name)
+    return await admin.client.remoting.invoke(address, RemotingCommand.request(code, header), timeout_s=12)
+
+
 @speaks_for_the_broker
 class TestConsumeDirectly:
     @pytest.mark.parametrize(
@@ -139,7 +237,8 @@ class TestConsumeDirectly:
             header = {"consumerGroup": group, "clientId": "any", "brokerName": cluster.broker_name}
             response = await ask(cluster, group, RequestCode.CONSUME_MESSAGE_DIRECTLY, header, stored)
 
-        assert json.loads(response.body)["consumeResult"] == expected
+        result = json.loads(response.body)
+        assert (result["consumeResult"], result["order"]) == (expected, False)
         assert [(message.body, message.tag, message.broker_name) for message in got] == [
             (b"by hand", "A", cluster.broker_name)
         ]
