@@ -69,7 +69,7 @@ class Delivery:
             route = route or await routes.fetch(topic, or_default=True)
             if not route.publish_queues:
                 raise NoRoute(f"topic {topic!r} has no queue that may be written to")
-            publishing = self._publishing[topic] = Publishing(self._group, route)
+            publishing = self._publishing[topic] = Publishing(self._group, route, self._client.remoting.common_fields)
         return publishing
 
     def choose(self, publishing: Publishing, outgoing: Outgoing, failed_broker: str | None = None) -> MessageQueue:

@@ -19,7 +19,7 @@ from mq.client.broker_calls import BrokerCalls
 from mq.client.broker_requests import BrokerRequests
 from mq.client.heartbeats import Heartbeats
 from mq.client.members import ConsumerMember, Member, ProducerMember
-from mq.client.namespaces import Namespace
+from mq.client.namespaces import Namespace, v2_fields
 from mq.client.outgoing import Packer
 from mq.client.request_reply import Replies
 from mq.client.routes import MASTER_ID, NameServers, Routes
@@ -90,6 +90,7 @@ class Client:
         self.remoting = RemotingClient(BrokerRequests(self).handlers())
         self.name_servers = NameServers(self.name_server_addresses, self.remoting, self.settings.request_timeout_s)
         self.routes = Routes(self.name_servers)
+        self.remoting.common_fields = v2_fields(self.settings.namespace_v2)
         self.brokers = BrokerCalls(self.remoting, self.settings.request_timeout_s)
         self.heartbeats = Heartbeats(self.brokers, self.settings, self._heartbeat_addresses, self._heartbeat_data)
         self._route_refresh_due = asyncio.Event()

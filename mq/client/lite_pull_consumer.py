@@ -9,6 +9,7 @@ Source: RocketMQ DefaultLitePullConsumerImpl.java; remoting sheet 2.1 and 12.2.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Self
@@ -33,6 +34,8 @@ from mq.message import MessageQueue, ReceivedMessage
 from mq.message.message import check_group
 from mq.remoting.bodies import ConsumerData
 from mq.remoting.codes import ResponseCode
+
+logger = logging.getLogger(__name__)
 
 POLL_TIMEOUT_S: Final = 5.0
 #: So many messages of all queues are held at most before pulling waits for `poll`.
@@ -333,8 +336,12 @@ class LitePullConsumer:
 
     def _announce(self) -> None:
         self._limits.share(self.client.settings, len(self._assigned), most=_HELD_MAX)
-        if self._on_queues_changed is not None:
+        if self._on_queues_changed is None:
+            return
+        try:
             self._on_queues_changed(self.assignment)
+        except Exception:  # the user's code; the rebalance that calls it must go on
+            logger.exception("on_queues_changed of group %s failed", self.group)
 
     def _finish_given(self) -> None:
         if self._given is not None:

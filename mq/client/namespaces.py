@@ -33,6 +33,11 @@ _SYSTEM_NAMES: Final = frozenset(
 _SYSTEM_PREFIXES: Final = ("rmq_sys_", "CID_RMQ_SYS_")
 
 
+def v2_fields(namespace: str) -> dict[str, str]:
+    """What every request carries in a namespace of the second kind."""
+    return {"nsd": "true", "ns": namespace} if namespace else {}
+
+
 class Namespace:
     """The first way; without a name it changes nothing."""
 

@@ -8,7 +8,7 @@ Source: RocketMQ TopicPublishInfo.java, SelectMessageQueueByHash.java, SendMessa
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -33,13 +33,15 @@ _json = msgspec.json.Encoder().encode
 class Publishing:
     """One topic as a producer sees it, as long as its route stays the same."""
 
-    def __init__(self, group: str, route: Route) -> None:
+    def __init__(self, group: str, route: Route, common_fields: Mapping[str, str] | None = None) -> None:
         self.route = route
         self.queues = route.publish_queues
         self._position = random.randrange(1 << 16)
         self._masters = {name: addresses.get(MASTER_ID, "") for name, addresses in route.brokers.items()}
         names = f'"a":"{group}","b":"{route.topic}","c":"{DEFAULT_TOPIC}","d":"{DEFAULT_QUEUE_COUNT}"'
         numbers = '"e":"%d","f":"%d","g":"%d","h":"%d","i":%b,"j":"%d","k":"false","m":"%b"'
+        for name, value in (common_fields or {}).items():
+            names += f',"{name}":' + _json(value).decode()
         self._fields = ("{" + names.replace("%", "%%") + "," + numbers).encode()
 
     def next_queue(self, avoid: str | None = None, faults: LatencyFaults | None = None) -> MessageQueue:

@@ -6,7 +6,7 @@ a client of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, Self, TypeVar
 
 from mq.client.loop_thread import LoopThread, loop_thread
@@ -17,7 +17,7 @@ from mq.client.settings import ClientSettings
 from mq.client.transaction_producer import TransactionCheck, TransactionProducer, checked
 from mq.clock import Clock
 from mq.errors import AlreadyStopped
-from mq.message import Message, MessageQueue
+from mq.message import Message, MessageQueue, ReceivedMessage
 
 AnyProducer = TypeVar("AnyProducer", bound=Producer)
 
@@ -77,6 +77,35 @@ class _SyncProducer(Generic[AnyProducer]):
         thread, producer = self._running()
         thread.call(lambda: producer.send_oneway(message, queue=queue, selector=selector))
 
+    def request(
+        self,
+        message: Message,
+        *,
+        queue: MessageQueue | None = None,
+        selector: QueueSelector | None = None,
+        timeout_s: float = SEND_TIMEOUT_S,
+    ) -> ReceivedMessage:
+        """As `Producer.request`."""
+        thread, producer = self._running()
+        return thread.call(lambda: producer.request(message, queue=queue, selector=selector, timeout_s=timeout_s))
+
+    def reply(
+        self,
+        request: ReceivedMessage,
+        body: bytes,
+        *,
+        user_properties: Mapping[str, str] | None = None,
+        timeout_s: float = SEND_TIMEOUT_S,
+    ) -> SendResult:
+        """As `Producer.reply`."""
+        thread, producer = self._running()
+        return thread.call(lambda: producer.reply(request, body, user_properties=user_properties, timeout_s=timeout_s))
+
+    def recall(self, topic: str, recall_handle: str) -> str:
+        """As `Producer.recall`."""
+        thread, producer = self._running()
+        return thread.call(lambda: producer.recall(topic, recall_handle))
+
     def queues(self, topic: str) -> tuple[MessageQueue, ...]:
         """As `Producer.queues`."""
         thread, producer = self._running()
@@ -118,8 +147,11 @@ class SyncProducer(_SyncProducer[Producer]):
         clock: Clock | None = None,
         settings: ClientSettings | None = None,
         retries: int = 2,
+        trace: bool = False,
     ) -> None:
-        super().__init__(lambda: Producer(group, namesrv=namesrv, clock=clock, settings=settings, retries=retries))
+        super().__init__(
+            lambda: Producer(group, namesrv=namesrv, clock=clock, settings=settings, retries=retries, trace=trace)
+        )
 
 
 class SyncTransactionProducer(_SyncProducer[TransactionProducer]):
@@ -137,10 +169,11 @@ class SyncTransactionProducer(_SyncProducer[TransactionProducer]):
         clock: Clock | None = None,
         settings: ClientSettings | None = None,
         retries: int = 2,
+        trace: bool = False,
     ) -> None:
         super().__init__(
             lambda: TransactionProducer(
-                group, check=check, namesrv=namesrv, clock=clock, settings=settings, retries=retries
+                group, check=check, namesrv=namesrv, clock=clock, settings=settings, retries=retries, trace=trace
             )
         )
 
@@ -153,7 +186,7 @@ class SyncTransactionProducer(_SyncProducer[TransactionProducer]):
         try:
             state = checked(work, work(message)) if half.status is SendStatus.SEND_OK else TransactionState.ROLLBACK
         finally:
-            self.end(half, state)
+            self.end(half, state, message)
         return TransactionResult(half, state)
 
     def send_half(self, message: Message, *, timeout_s: float = SEND_TIMEOUT_S) -> SendResult:
@@ -161,7 +194,7 @@ class SyncTransactionProducer(_SyncProducer[TransactionProducer]):
         thread, producer = self._running()
         return thread.call(lambda: producer.send_half(message, timeout_s=timeout_s))
 
-    def end(self, half: SendResult, state: TransactionState) -> None:
+    def end(self, half: SendResult, state: TransactionState, message: Message | None = None) -> None:
         """As `TransactionProducer.end`."""
         thread, producer = self._running()
-        thread.call(lambda: producer.end(half, state))
+        thread.call(lambda: producer.end(half, state, message))

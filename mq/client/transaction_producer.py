@@ -174,7 +174,8 @@ class TransactionProducer(Producer):
             transaction_id=header.transaction_id,
             broker_name=header.broker_name,
         )
-        connection.send_oneway(RemotingCommand.request(RequestCode.END_TRANSACTION, answer))
+        request = RemotingCommand.request(RequestCode.END_TRANSACTION, answer)
+        connection.send_oneway(self.client.remoting.complete(request))
         if self._trace is not None:
             traced = Traced.of(half, half.message_id, half.topic)
             address = str(connection.remote)

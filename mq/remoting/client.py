@@ -26,6 +26,8 @@ class RemotingClient:
         self._attempts: dict[str, asyncio.Task[Connection]] = {}
         self._check: asyncio.TimerHandle | None = None
         self._is_closed = False
+        #: Header fields of every request, besides its own.
+        self.common_fields: dict[str, str] = {}
 
     async def invoke(self, address: str, command: RemotingCommand, timeout_s: float = 3.0) -> RemotingCommand:
         """Send a request to `host:port` and wait for the answer, whatever its code.
@@ -33,12 +35,18 @@ class RemotingClient:
         Raises: ConnectionLost: no connection, or it broke.  RequestTimeout: no answer in time.
         """
         connection = await self.connection(address)
-        return await connection.invoke(command, timeout_s)
+        return await connection.invoke(self.complete(command), timeout_s)
 
     async def invoke_oneway(self, address: str, command: RemotingCommand) -> None:
         """Send a request that nobody answers. Raises: ConnectionLost: no connection."""
         connection = await self.connection(address)
-        connection.send_oneway(command)
+        connection.send_oneway(self.complete(command))
+
+    def complete(self, command: RemotingCommand) -> RemotingCommand:
+        """The request with the fields that all of ours carry; for those that are sent on a connection directly."""
+        if self.common_fields:
+            command.raw_ext = command.ext_fields | self.common_fields
+        return command
 
     async def connection(self, address: str) -> Connection:
         """The open connection to `host:port`; callers who come while it is being opened share the attempt.

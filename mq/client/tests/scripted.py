@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from mq.remoting.bodies import BrokerData, QueueData, TopicRouteData
 from mq.remoting.codes import RequestCode
 from mq.remoting.command import RemotingCommand
-from mq.remoting.connection import Connection
+from mq.remoting.connection import Connection, Handler
 from mq.remoting.server import RemotingServer
 
 OFFSET_MESSAGE_ID = "7F00000100002A9F00000000000004D2"
@@ -22,14 +22,13 @@ class ScriptedBroker:
         self._codes = list(codes) or [0]
         self.send_count = 0
         self.address = ""
-        self.server = RemotingServer(
-            {
-                RequestCode.SEND_MESSAGE_V2: self._send,
-                RequestCode.HEART_BEAT: lambda _, command: command.respond(),
-                RequestCode.UNREGISTER_CLIENT: lambda _, command: command.respond(),
-                RequestCode.GET_MAX_OFFSET: lambda _, command: command.respond(ext={"offset": "0"}),
-            }
-        )
+        self.handlers: dict[int, Handler] = {
+            RequestCode.SEND_MESSAGE_V2: self._send,
+            RequestCode.HEART_BEAT: lambda _, command: command.respond(),
+            RequestCode.UNREGISTER_CLIENT: lambda _, command: command.respond(),
+            RequestCode.GET_MAX_OFFSET: lambda _, command: command.respond(ext={"offset": "0"}),
+        }
+        self.server = RemotingServer(self.handlers)
 
     async def start(self, port: int = 0) -> None:
         self.address = str(await self.server.start("127.0.0.1", port))

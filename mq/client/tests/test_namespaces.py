@@ -6,7 +6,10 @@ from mq.client import Admin, ConsumeFromWhere, Producer, PullConsumer, PushConsu
 from mq.client import TransactionState as State
 from mq.client.namespaces import Namespace
 from mq.client.tests.conftest import FAST, Cluster, Inbox
+from mq.client.tests.scripted import ScriptedBroker, scripted
 from mq.message import Message, MessageQueue, ReceivedMessage
+from mq.remoting.command import RemotingCommand
+from mq.remoting.connection import Connection, Handler
 
 
 class TestNamespace:
@@ -120,3 +123,30 @@ class TestClientOfANamespace:
 
         assert set(asked) == {topic}
         assert {(message.topic, message.body) for message in inbox.messages} == {(topic, b"checked"), (topic, b"told")}
+
+
+class TestSecondKind:
+    async def test_is_named_in_every_request(self) -> None:
+        broker = ScriptedBroker("only")
+        seen: dict[int, tuple[str | None, str | None]] = {}
+
+        def noting(handler: Handler) -> Handler:
+            def note(connection: Connection, command: RemotingCommand) -> object:
+                seen[command.code] = (command.ext_fields.get("ns"), command.ext_fields.get("nsd"))
+                return handler(connection, command)
+
+            return note  # type: ignore[return-value]
+
+        broker.handlers.update({code: noting(handler) for code, handler in broker.handlers.items()})
+        settings = replace(FAST, namespace_v2="shop")
+        async with (
+            scripted(broker) as namesrv,
+            Producer("orders", namesrv=namesrv, settings=settings) as producer,
+        ):
+            result = await producer.send(Message("order-events", b"placed"))
+            await producer.client.heartbeats.to_all()
+            await producer.client.brokers.max_offset(broker.address, result.queue)
+
+        assert result.queue.topic == "order-events"
+        assert set(seen) == {310, 34, 35, 30}
+        assert set(seen.values()) == {("shop", "true")}

@@ -66,6 +66,16 @@ class TestRequest:
         assert all(isinstance(value, str) for value in arrived.ext_fields.values())
 
 
+class TestCommonFields:
+    def test_are_part_of_every_send(self) -> None:
+        publishing = Publishing("orders", route(), {"nsd": "true", "ns": 'a"b%c'})
+
+        request = publishing.request(Packer(UniqueIds(), ClientSettings()).pack(Message("t", b"x")), 3, 1)
+
+        fields = request.ext_fields
+        assert (fields["ns"], fields["nsd"], fields["e"]) == ('a"b%c', "true", "3")
+
+
 class TestNextQueue:
     def test_goes_round(self) -> None:
         publishing = Publishing("orders", route("order-events", "broker-a", "broker-b"))

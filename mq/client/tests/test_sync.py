@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
-from mq.client import TransactionState
+from mq.client import ConsumeFromWhere, TransactionState
 from mq.client.loop_thread import loop_thread, stop_loop_thread
 from mq.client.sync import SyncProducer, SyncTransactionProducer
-from mq.client.tests.conftest import Cluster, Inbox
+from mq.client.sync_pull import SyncLitePullConsumer
+from mq.client.tests.conftest import FAST, Cluster, Inbox
 from mq.client.tests.test_producer import read, read_all
-from mq.client.tests.test_push_consumer import consumer_of
+from mq.client.tests.test_push_consumer import committed, consumer_of, send_all
 from mq.errors import AlreadyStopped, InvalidMessage, NoRoute
 from mq.message import Message, ReceivedMessage
+from mq.remoting.codes import RequestCode
 
 
 @pytest.fixture(autouse=True)
@@ -179,3 +181,51 @@ class TestSyncTransactionProducer:
 
         assert inbox.bodies == [b"yes"]
         assert all("mq-client" not in thread.name for thread in threads)
+
+
+class TestSyncRequest:
+    async def test_waits_for_the_reply(self, cluster: Cluster) -> None:
+        cluster.needs(RequestCode.SEND_REPLY_MESSAGE_V2)
+        topic = await cluster.topic()
+        producer = SyncProducer("askers", namesrv=cluster.namesrv)
+
+        def answer(messages: list[ReceivedMessage]) -> None:
+            for message in messages:
+                producer.reply(message, b"the price of " + message.body)
+
+        async with consumer_of(cluster, topic, answer):
+            reply = await in_thread(lambda: producer.request(Message(topic, b"tea"), timeout_s=20))
+
+        assert reply.body == b"the price of tea"
+
+
+class TestSyncLitePullConsumer:
+    async def test_reads_commits_and_goes_back(self, cluster: Cluster) -> None:
+        topic, group = await cluster.topic(queue_count=1), cluster.name("group")
+        await send_all(cluster, *(Message(topic, b"%d" % number) for number in range(20)))
+
+        def read_twice() -> tuple[list[bytes], list[bytes], int | None]:
+            options = {"namesrv": cluster.namesrv, "settings": FAST, "from_where": ConsumeFromWhere.FIRST_OFFSET}
+            with SyncLitePullConsumer(group, poll_batch=20, **options) as consumer:
+                consumer.subscribe(topic)
+                first = consumer.poll(20)
+                consumer.commit()
+                (queue,) = consumer.assignment
+                consumer.pause(queue)
+                nothing = consumer.poll(0.05)
+                consumer.seek(queue, 5)
+                consumer.resume(queue)
+                again = consumer.poll(20)
+                assert nothing == []
+                return [each.body for each in first], [each.body for each in again], consumer.committed_offset(queue)
+
+        first, again, committed_offset = await in_thread(read_twice)
+
+        assert first[:3] == [b"0", b"1", b"2"]
+        assert again[0] == b"5"
+        assert committed_offset in (5, len(first))
+        assert await committed(cluster, group, topic) == 5 + len(again)
+
+    async def test_is_to_be_started_where_it_is_used(self) -> None:
+        with pytest.raises(AlreadyStopped, match="start"):
+            SyncLitePullConsumer("reports", namesrv="127.0.0.1:1").poll()
