@@ -102,7 +102,7 @@ class AssignedQueue:
 
     def start(self, lease_ends_at: float = 0.0) -> None:
         self.process_queue.lease_ends_at = lease_ends_at
-        if lease_ends_at < math.inf:
+        if 0.0 < lease_ends_at < math.inf:
             self.process_queue.last_locked_at = time.monotonic()
         self._consumption.add(self.process_queue)
         self._task = spawn(self._run(), f"pulling {self.queue}")

@@ -76,8 +76,16 @@ def decode(text: bytes) -> dict[str, str]:
 
     Bytes that are not UTF-8 become U+FFFD, so that a foreign message can be shown rather than stop a queue.
     """
-    properties: dict[str, str] = {}
-    for entry in text.decode(errors="replace").split(_VALUE_END):
+    entries = text.decode(errors="replace").removesuffix(_VALUE_END).split(_VALUE_END)
+    try:
+        # What every client writes, without a loop; anything odd about it is left to the one below.
+        properties = dict([entry.split(_NAME_END) for entry in entries])
+        if "" not in properties and "" not in properties.values():
+            return properties
+    except ValueError:
+        pass
+    properties = {}
+    for entry in entries:
         name, separator, value = entry.partition(_NAME_END)
         if name and separator and value:
             properties[name] = value

@@ -146,3 +146,24 @@ class TestIds:
 
         assert len(made) == 1000
         assert {len(one) for one in made} == {32}
+
+
+class TestOddProperties:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            (b"", {}),
+            (b"\x02", {}),
+            (b"A\x01b\x02", {"A": "b"}),
+            (b"A\x01b", {"A": "b"}),
+            (b"A\x01b\x02C\x01d\x02", {"A": "b", "C": "d"}),
+            (b"A\x01b\x02nothing\x02C\x01d", {"A": "b", "C": "d"}),
+            (b"A\x01\x02\x01b\x02C\x01d\x02", {"C": "d"}),
+            (b"A\x01b\x01c\x02", {"A": "b\x01c"}),
+            (b"A\x01b\x02A\x01c\x02", {"A": "c"}),
+            (b"A\x01b\x02\x02\x02C\x01d\x02\x02", {"A": "b", "C": "d"}),
+            (b"A\x01\xff\x02", {"A": "\ufffd"}),
+        ],
+    )
+    def test_are_read_as_rocketmq_reads_them(self, text, expected):
+        assert properties.decode(text) == expected
