@@ -20,10 +20,8 @@ from typing import Any
 
 import pytest
 
-from mq.broker.config import BrokerConfig
 from mq.client import Admin, ClientSettings
 from mq.message import MessageQueue, ReceivedMessage
-from mq.remoting.codes import RequestCode
 from mq.standalone import Standalone
 from mq.testing import standalone
 
@@ -60,13 +58,6 @@ class Cluster:
         """The bundled broker, for tests marked so."""
         assert self.bundled is not None, "mark the test: @pytest.mark.bundled(reason)"
         return self.bundled
-
-    def needs(self, code: RequestCode) -> None:
-        """Skip the test where the broker does not answer this request."""
-        if self.bundled is not None:
-            handled = {each for processor in self.bundled.broker.processors for each in processor.handlers()}
-            if code not in handled:
-                pytest.skip(f"the bundled broker does not answer {code.name}")
 
     async def topic(self, stem: str = "topic", queue_count: int = 4) -> str:
         """A new topic; clients learn of it at once."""
@@ -120,9 +111,8 @@ async def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterat
             "delay_levels": "1s 1s 1s 1s 1s",
             "transaction_timeout_ms": 300,
             "transaction_check_interval_ms": 200,
+            "recall_enable": True,
         }
-        if "recall_enable" in BrokerConfig.__dataclass_fields__:
-            hurry["recall_enable"] = True
         async with standalone(tmp_path / "store", **hurry) as mq:
             yield Cluster(mq.namesrv, "broker-a", mq)
 

@@ -139,7 +139,6 @@ class TestAskedThroughItsBroker:
     """The same questions, as tools ask them: of the broker, which passes them on to the client."""
 
     async def test_tells_how_it_is_doing(self, cluster: Cluster) -> None:
-        cluster.needs(RequestCode.GET_CONSUMER_RUNNING_INFO)
         topic, group = await cluster.topic(queue_count=1), cluster.name("group")
         inbox = Inbox()
         async with Admin(namesrv=cluster.namesrv) as admin, consumer_of(cluster, topic, group, inbox) as consumer:
@@ -154,7 +153,6 @@ class TestAskedThroughItsBroker:
         assert info["statusTable"][topic]["consumeOKTPS"] > 0
 
     async def test_consumes_a_message_out_of_turn(self, cluster: Cluster) -> None:
-        cluster.needs(RequestCode.CONSUME_MESSAGE_DIRECTLY)
         topic, group = await cluster.topic(queue_count=1), cluster.name("group")
         inbox = Inbox()
         async with (
@@ -172,7 +170,6 @@ class TestAskedThroughItsBroker:
         assert inbox.bodies == [b"by hand"] * 2
 
     async def test_tells_its_offsets(self, cluster: Cluster) -> None:
-        cluster.needs(RequestCode.INVOKE_BROKER_TO_GET_CONSUMER_STATUS)
         topic, group = await cluster.topic(queue_count=1), cluster.name("group")
         inbox = Inbox()
         async with Admin(namesrv=cluster.namesrv) as admin, consumer_of(cluster, topic, group, inbox) as consumer:
@@ -187,7 +184,6 @@ class TestAskedThroughItsBroker:
         assert consumer.queues == frozenset()
 
     async def test_goes_back_when_the_group_is_reset(self, cluster: Cluster) -> None:
-        cluster.needs(RequestCode.INVOKE_BROKER_TO_RESET_OFFSET)
         topic, group = await cluster.topic(queue_count=1), cluster.name("group")
         inbox = Inbox()
         async with Admin(namesrv=cluster.namesrv) as admin, consumer_of(cluster, topic, group, inbox):

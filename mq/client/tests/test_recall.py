@@ -9,12 +9,11 @@ from mq.client.tests.test_push_consumer import consumer_of
 from mq.clock import SystemClock
 from mq.errors import InvalidMessage, ResponseError
 from mq.message import Message
-from mq.remoting.codes import RequestCode, ResponseCode
+from mq.remoting.codes import ResponseCode
 
 
 class TestRecall:
     async def test_takes_a_timed_message_back(self, cluster: Cluster) -> None:
-        cluster.needs(RequestCode.RECALL_MESSAGE)
         topic = await cluster.topic()
         inbox = Inbox()
         async with consumer_of(cluster, topic, inbox), Producer("senders", namesrv=cluster.namesrv) as producer:
@@ -31,7 +30,6 @@ class TestRecall:
         assert sorted(inbox.bodies) == [b"delivered", b"later"]
 
     async def test_is_too_late_once_the_message_was_due(self, cluster: Cluster) -> None:
-        cluster.needs(RequestCode.RECALL_MESSAGE)
         topic = await cluster.topic()
         text = f"v1 {topic} {cluster.broker_name} 1700000000000 ID1"
         handle = base64.urlsafe_b64encode(text.encode()).decode()

@@ -17,7 +17,6 @@ from mq.remoting.command import RemotingCommand
 @pytest.fixture
 async def prices(cluster: Cluster) -> AsyncIterator[str]:
     """A topic whose consumer replies to every question, in its own words, but never to "silence"."""
-    cluster.needs(RequestCode.SEND_REPLY_MESSAGE_V2)
     topic = await cluster.topic("prices")
     producer = Producer(cluster.name("replier"), namesrv=cluster.namesrv)
 

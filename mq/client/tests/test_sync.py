@@ -17,7 +17,6 @@ from mq.client.tests.test_producer import read, read_all
 from mq.client.tests.test_push_consumer import committed, consumer_of, send_all
 from mq.errors import AlreadyStopped, InvalidMessage, NoRoute
 from mq.message import Message, ReceivedMessage
-from mq.remoting.codes import RequestCode
 
 
 @pytest.fixture(autouse=True)
@@ -185,7 +184,6 @@ class TestSyncTransactionProducer:
 
 class TestSyncRequest:
     async def test_waits_for_the_reply(self, cluster: Cluster) -> None:
-        cluster.needs(RequestCode.SEND_REPLY_MESSAGE_V2)
         topic = await cluster.topic()
         producer = SyncProducer("askers", namesrv=cluster.namesrv)
 
