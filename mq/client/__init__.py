@@ -26,6 +26,8 @@ from mq.client.results import (
 from mq.client.settings import ClientSettings
 from mq.client.subscription import MessageSelector
 from mq.client.transaction_producer import TransactionProducer
+from mq.remoting.signature import Credentials
+from mq.remoting.tls import TlsSettings
 
 __all__ = [
     "RETRY_LATER",
@@ -35,6 +37,7 @@ __all__ = [
     "ClientSettings",
     "ConsumeFromWhere",
     "ConsumeResult",
+    "Credentials",
     "LitePullConsumer",
     "MessageModel",
     "MessageSelector",
@@ -46,6 +49,7 @@ __all__ = [
     "QueueProgress",
     "SendResult",
     "SendStatus",
+    "TlsSettings",
     "TransactionProducer",
     "TransactionResult",
     "TransactionState",

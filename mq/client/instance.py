@@ -87,7 +87,9 @@ class Client:
         self.unique_ids = UniqueIds(address)
         self.replies = Replies()
         self.packer = Packer(self.unique_ids, self.settings)
-        self.remoting = RemotingClient(BrokerRequests(self).handlers())
+        self.remoting = RemotingClient(
+            BrokerRequests(self).handlers(), credentials=self.settings.credentials, tls=self.settings.tls
+        )
         self.name_servers = NameServers(self.name_server_addresses, self.remoting, self.settings.request_timeout_s)
         self.routes = Routes(self.name_servers)
         self.remoting.common_fields = v2_fields(self.settings.namespace_v2)

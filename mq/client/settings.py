@@ -13,6 +13,8 @@ from typing import Final
 
 from mq.errors import ResponseError
 from mq.message.compression import Compression
+from mq.remoting.signature import Credentials
+from mq.remoting.tls import TlsSettings
 
 NAMESRV_VARIABLE: Final = "MQ_NAMESRV_ADDR"
 DEFAULT_NAMESRV: Final = "127.0.0.1:9876"
@@ -20,6 +22,12 @@ DEFAULT_NAMESRV: Final = "127.0.0.1:9876"
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
+    # Who we are and whom we trust
+    #: The account that signs every request; None where the broker asks for none.
+    credentials: Credentials | None = None
+    #: Speak TLS to name servers and brokers; None: plain text.
+    tls: TlsSettings | None = None
+
     # Routes and brokers
     route_refresh_s: float = 30.0
     heartbeat_s: float = 30.0

@@ -9,6 +9,8 @@ from typing import Final
 from mq.errors import AlreadyStopped, ConnectionLost
 from mq.remoting.command import RemotingCommand
 from mq.remoting.connection import Connection, ConnectionLimits, Handler, close_all
+from mq.remoting.signature import Credentials, RequestSigner
+from mq.remoting.tls import TlsSettings
 
 _CONNECT_TIMEOUT_S: Final = 3.0
 _CHECK_INTERVAL_S: Final = 5.0
@@ -18,8 +20,19 @@ class RemotingClient:
     """Asks anybody; `handlers` answer what peers ask us on the same connections."""
 
     def __init__(
-        self, handlers: Mapping[int, Handler] | None = None, *, limits: ConnectionLimits | None = None
+        self,
+        handlers: Mapping[int, Handler] | None = None,
+        *,
+        limits: ConnectionLimits | None = None,
+        credentials: Credentials | None = None,
+        tls: TlsSettings | None = None,
     ) -> None:
+        """`credentials`: sign every request with them.
+
+        Raises: TlsError: certificates that cannot be used.
+        """
+        self._sign = RequestSigner(credentials) if credentials else None
+        self._tls = tls.context() if tls else None
         self._handlers = handlers or {}
         self._limits = limits or ConnectionLimits()
         self._connections: dict[str, Connection] = {}
@@ -91,7 +104,10 @@ class RemotingClient:
                 raise OSError("an address is host:port")
             _, connection = await asyncio.wait_for(
                 loop.create_connection(
-                    lambda: Connection(self._handlers, limits=self._limits), host.strip("[]"), int(port)
+                    lambda: Connection(self._handlers, limits=self._limits, on_request=self._sign),
+                    host.strip("[]"),
+                    int(port),
+                    ssl=self._tls,
                 ),
                 _CONNECT_TIMEOUT_S,
             )

@@ -42,6 +42,10 @@ from mq.remoting.command import FLAG_ONEWAY, FLAG_RESPONSE, RemotingCommand
 logger = logging.getLogger(__name__)
 
 Handler = Callable[["Connection", RemotingCommand], "RemotingCommand | Awaitable[RemotingCommand | None] | None"]
+#: Raises to refuse a request, before anybody looks at it.
+Guard = Callable[["Connection", RemotingCommand], None]
+#: Signs a request that is about to be sent.
+RequestHook = Callable[[RemotingCommand], None]
 CloseListener = Callable[["Connection"], None]
 
 #: Some thirty sends of 500 bytes: with 64 under way our client got from 36,000 to 49,000 per second by it.
@@ -73,12 +77,16 @@ class Connection(asyncio.Protocol):
         on_open: Callable[[Connection], None] | None = None,
         on_close: CloseListener | None = None,
         throttles: bool = False,
+        guard: Guard | None = None,
+        on_request: RequestHook | None = None,
     ) -> None:
         """`throttles`: a peer that does not read is not read from. For servers: two ends that both did so could wait
         for each other, and a client that goes on reading answers is what lets both move.
         """
         self._handlers = handlers
         self._throttles = throttles
+        self._guard = guard
+        self._on_request = on_request
         self._limits = limits or ConnectionLimits()
         self._on_open = on_open
         self._close_listeners: list[CloseListener] = [on_close] if on_close else []
@@ -263,6 +271,8 @@ class Connection(asyncio.Protocol):
         self._next_opaque = self._next_opaque % 0x7FFFFFFF + 1
         command.opaque = self._next_opaque
         command.is_binary = self.speaks_binary
+        if self._on_request is not None:
+            self._on_request(command)
 
     def _process(self, commands: list[RemotingCommand]) -> None:
         for position, command in enumerate(commands):
@@ -288,15 +298,14 @@ class Connection(asyncio.Protocol):
     def _handle(self, command: RemotingCommand) -> None:
         if command.is_binary:
             self.speaks_binary = True
-        handler = self._handlers.get(command.code)
-        if handler is None:
-            self.send(
-                command.respond(
+        try:
+            if self._guard is not None:
+                self._guard(self, command)
+            handler = self._handlers.get(command.code)
+            if handler is None:
+                raise ResponseError(
                     ResponseCode.REQUEST_CODE_NOT_SUPPORTED, f"request code {command.code} is not supported"
                 )
-            )
-            return
-        try:
             answer = handler(self, command)
         except Exception as error:
             self.send(_refusal(command, error))

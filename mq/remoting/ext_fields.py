@@ -15,6 +15,8 @@ from mq.errors import RemoteProtocolError
 from mq.remoting import binary_ext
 from mq.remoting.binary_ext import BinaryExt, StructType
 
+_texts = msgspec.json.Decoder(dict[str, str])
+
 RawExt = msgspec.Raw | BinaryExt | dict[str, str] | None
 
 
@@ -29,6 +31,10 @@ def decode(raw: RawExt) -> dict[str, str]:
         return raw
     if isinstance(raw, BinaryExt):
         return binary_ext.decode(raw.data)
+    try:
+        return _texts.decode(raw)
+    except msgspec.MsgspecError:
+        pass  # perhaps a number among the texts, or null: rare enough to take the long way round
     try:
         fields = msgspec.json.decode(raw) or {}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -20,6 +20,7 @@ _STATIC: Final = "there are no static topics here: create an ordinary one (updat
 _COLD: Final = "cold data is not held back here, and the log is read one way only"
 _FILTER_SERVER: Final = "there are no filter servers: subscribe with tags or an SQL92 expression"
 _OLD_ACL: Final = "accounts of ACL 1.0 are kept in a file here, not changed by requests"
+_ACCOUNTS: Final = "accounts are kept in a file here (aclFile, plain_acl.yml), not changed by requests"
 
 SENTENCES: Final[dict[int, str]] = {
     **dict.fromkeys(range(1001, 1019), _CONTROLLER),
@@ -27,6 +28,7 @@ SENTENCES: Final[dict[int, str]] = {
     **dict.fromkeys(range(2001, 2005), _COLD),
     **dict.fromkeys((301, 302), _FILTER_SERVER),
     **dict.fromkeys(range(50, 55), _OLD_ACL),
+    **dict.fromkeys(range(3001, 3011), _ACCOUNTS),
     354: _ROCKSDB,
     513: _STATIC,
 }
