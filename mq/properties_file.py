@@ -9,11 +9,10 @@ line continues it; `\uXXXX`, `\n`, `\t` and so on are escapes. Source: java.util
 
 from __future__ import annotations
 
-import difflib
 import enum
 import re
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Collection, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -58,17 +57,44 @@ def build(config_type: type[Config], values: Mapping[str, str]) -> tuple[Config,
 
     Raises: ConfigError: a value of the wrong type.
     """
+    known = keys_of(config_type)
+    warnings = [_unknown(key, list(known)) for key in values if key not in known]
+    return config_type(**_arguments(known, values)), warnings
+
+
+def changed(config: Config, values: Mapping[str, str]) -> Config:
+    """A copy of the config with these values, which must be of keys it has.
+
+    Raises: ConfigError: a value of the wrong type.
+    """
+    return replace(config, **_arguments(keys_of(type(config)), values))  # type: ignore[type-var]
+
+
+def keys_of(config_type: type) -> dict[str, tuple[str, Any]]:
+    """Attribute and type by RocketMQ's key."""
     hints = get_type_hints(config_type, include_extras=True)
-    by_key = {get_args(hints[field.name])[1]: field.name for field in fields(config_type)}  # type: ignore[arg-type]
-    arguments: dict[str, Any] = {}
-    warnings = []
-    for key, text in values.items():
-        name = by_key.get(key)
-        if name is None:
-            warnings.append(_unknown(key, list(by_key)))
-        else:
-            arguments[name] = _typed(key, text, get_args(hints[name])[0])
-    return config_type(**arguments), warnings
+    annotated = ((field.name, get_args(hints[field.name])) for field in fields(config_type))
+    return {key: (name, wanted) for name, (wanted, key) in annotated}
+
+
+def _arguments(known: Mapping[str, tuple[str, Any]], values: Mapping[str, str]) -> dict[str, Any]:
+    return {known[key][0]: _typed(key, text, known[key][1]) for key, text in values.items() if key in known}
+
+
+def dump(config: Any, secret_keys: Collection[str] = ()) -> dict[str, str]:
+    """The values of a config under RocketMQ's keys, as a file would have them; secrets as asterisks."""
+    table = {}
+    for key, (name, _) in keys_of(type(config)).items():
+        value = getattr(config, name)
+        table[key] = "******" if value and key in secret_keys else as_text(value)
+    return table
+
+
+def as_text(value: object) -> str:
+    """One value as a file has it."""
+    if isinstance(value, enum.Enum):
+        return str(value.value)
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _logical_lines(text: str) -> list[str]:
@@ -118,6 +144,8 @@ def _expectation(wanted: Any) -> str:
 
 
 def _unknown(key: str, known: list[str]) -> str:
+    import difflib  # for this sentence only, and slow to load
+
     similar = difflib.get_close_matches(key, known, n=1)
     hint = f"; did you mean {similar[0]}?" if similar else ""
     return f"unknown configuration key {key} is ignored{hint}"

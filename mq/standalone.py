@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 
 from mq.broker.app import Broker
 from mq.broker.config import BrokerConfig
 from mq.clock import Clock
 from mq.namesrv.app import NameServer
 from mq.namesrv.config import NameServerConfig
+from mq.security.config import SecurityConfig
+
+
+def name_server_beside(broker: BrokerConfig, port: int = 9876) -> NameServerConfig:
+    """The name server of a broker's process: the same addresses, accounts and certificates, its notes in the store."""
+    shared = {field.name: getattr(broker, field.name) for field in fields(SecurityConfig)}
+    shared["acl_file"] = broker.accounts_path
+    notes: Path = broker.store_root / "namesrv" / "kvConfig.json"
+    return NameServerConfig(listen_port=port, kv_config_path=notes, **shared)
 
 
 class Standalone:
@@ -17,7 +27,7 @@ class Standalone:
     def __init__(self, name_server: NameServerConfig, broker: BrokerConfig, clock: Clock | None = None) -> None:
         self.name_server = NameServer(name_server)
         self.broker: Broker
-        self._broker_config = broker
+        self._broker_config = broker.trusting_itself()
         self._clock = clock
 
     @property

@@ -21,8 +21,7 @@ from typing import Any, Final, Self
 
 from mq.broker.config import BrokerConfig
 from mq.clock import Clock
-from mq.namesrv.config import NameServerConfig
-from mq.standalone import Standalone
+from mq.standalone import Standalone, name_server_beside
 
 #: Files small enough to be made, filled and thrown away by the hundred.
 SMALL_FILES: Final[dict[str, Any]] = {
@@ -37,11 +36,8 @@ SMALL_FILES: Final[dict[str, Any]] = {
 async def standalone(root: Path, *, clock: Clock | None = None, **broker_config: Any) -> AsyncIterator[Standalone]:
     """A name server and a broker on free ports; `broker_config` are fields of `BrokerConfig`."""
     settings = {"broker_name": "broker-a", "listen_port": 0, "store_root": root, **SMALL_FILES, **broker_config}
-    running = Standalone(
-        NameServerConfig(listen_port=0, kv_config_path=root / "namesrv" / "kvConfig.json"),
-        BrokerConfig(**settings),
-        clock,
-    )
+    config = BrokerConfig(**settings)
+    running = Standalone(name_server_beside(config, port=0), config, clock)
     await running.start()
     try:
         yield running

@@ -25,6 +25,7 @@ from mq.broker.half_messages import HalfMessages
 from mq.broker.heartbeat import HeartbeatProcessor
 from mq.broker.listener import Listener
 from mq.broker.long_polling import LongPolling
+from mq.broker.permissions import permissions
 from mq.broker.producer_manager import ProducerManager
 from mq.broker.pull import PullProcessor
 from mq.broker.query import QueryProcessor
@@ -35,6 +36,7 @@ from mq.broker.registration import NameServers
 from mq.broker.replication_data import ReplicationDataProcessor
 from mq.broker.reply import ReplyProcessor
 from mq.broker.reset_offset import ResetOffsetProcessor
+from mq.broker.runtime_config import RuntimeConfigProcessor
 from mq.broker.runtime_info import RuntimeInfoProcessor
 from mq.broker.schedule import ScheduleService
 from mq.broker.send import SendProcessor
@@ -51,6 +53,8 @@ from mq.clock import Clock
 from mq.message import Host
 from mq.remoting import not_here
 from mq.remoting.connection import Connection, Handler
+from mq.security.accounts_file import open_accounts
+from mq.security.guard import only_listed
 from mq.store.store import MessageStore
 
 logger = logging.getLogger(__name__)
@@ -72,6 +76,8 @@ class Broker:
         port = config.listen_port or _free_port(config.bind_address)
         self.store_host = Host(config.advertised_address, port)
         self.store = MessageStore(config.store_config(self.store_host), self.clock)
+
+        self.accounts = open_accounts(config.accounts_path) if config.acl else None
 
         self.topics = Topics(self)
         self.groups = SubscriptionGroups(self)
@@ -110,16 +116,16 @@ class Broker:
             ResetOffsetProcessor(self),
             ClientRelayProcessor(self),
             ConnectionsProcessor(self),
+            RuntimeConfigProcessor(self),
             ConsumeStatsProcessor(self),
             StatsDataProcessor(self),
             RuntimeInfoProcessor(self),
             CleaningProcessor(self),
             ReplicationDataProcessor(self),
         ]
-        handlers = not_here.handlers()
-        for part in self.processors:
-            handlers |= part.handlers()
-        self.listener = Listener(self, handlers, self._forget)
+        rules = permissions(self.store)
+        handlers = {code: handler for part in self.processors for code, handler in part.handlers().items()}
+        self.listener = Listener(self, {**not_here.handlers(), **only_listed(handlers, rules)}, rules, self._forget)
         #: Started in this order and stopped in the reverse: clients come when all is ready, announcements last.
         self.services: list[Service] = [
             self.offsets,
@@ -137,6 +143,13 @@ class Broker:
     @property
     def address(self) -> str:
         return str(self.store_host)
+
+    def reconfigure(self, config: BrokerConfig) -> None:
+        """Take over a config that differs in settings that may change (`runtime_config.CHANGEABLE`)."""
+        before, self.config = self.config, config
+        self.store.reconfigure(config.store_config(self.store_host))
+        if config.permission != before.permission:
+            self.topics.announce_anew()
 
     async def start(self) -> None:
         """Open the store, listen, and announce the broker; or, when that fails, leave everything as it was.

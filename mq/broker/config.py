@@ -14,6 +14,7 @@ from typing import Annotated
 from mq.clock import Clock, OffsetFileClock, SystemClock
 from mq.message import Host
 from mq.properties_file import ConfigError
+from mq.security.config import SecurityConfig
 from mq.store.config import FlushMode, StoreConfig
 
 DELAY_LEVELS = "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h"
@@ -41,21 +42,19 @@ def parse_hours(text: str) -> tuple[int, ...]:
     Raises: ConfigError: something that is no hour of the day.
     """
     words = [word.strip() for word in text.split(";") if word.strip()]
-    if not all(word.isdecimal() and int(word) < 24 for word in words):
+    if not all(word.isascii() and word.isdecimal() and int(word) < 24 for word in words):
         raise ConfigError(f"deleteWhen={text}: hours of the day are expected, such as 04 or 02;14")
     return tuple(map(int, words))
 
 
 @dataclass(frozen=True)
-class BrokerConfig:
+class BrokerConfig(SecurityConfig):
     # Who and where
     cluster_name: Annotated[str, "brokerClusterName"] = "DefaultCluster"
     broker_name: Annotated[str, "brokerName"] = socket.gethostname() or "DEFAULT_BROKER"
     broker_id: Annotated[int, "brokerId"] = 0
     broker_role: Annotated[str, "brokerRole"] = "ASYNC_MASTER"
     name_server_addresses: Annotated[str, "namesrvAddr"] = ""
-    # Loopback unless told otherwise: without credentials nobody else should reach a broker. RocketMQ binds to all.
-    bind_address: Annotated[str, "bindAddress"] = "127.0.0.1"
     #: What clients are told to connect to; it also lies in every record and message id.
     advertised_address: Annotated[str, "brokerIP1"] = "127.0.0.1"
     listen_port: Annotated[int, "listenPort"] = 10911
@@ -74,6 +73,7 @@ class BrokerConfig:
     key_index: Annotated[bool, "messageIndexEnable"] = True
     # An acknowledged message is on disk: the promise of this broker. RocketMQ's default is ASYNC_FLUSH.
     flush: Annotated[FlushMode, "flushDiskType"] = FlushMode.SYNC
+    async_flush_interval_ms: Annotated[int, "flushIntervalCommitLog"] = 500
     max_message_bytes: Annotated[int, "maxMessageSize"] = 4 << 20
     retention_hours: Annotated[int, "fileReservedTime"] = 72
     delete_when: Annotated[str, "deleteWhen"] = "04"
@@ -125,6 +125,7 @@ class BrokerConfig:
 
     def __post_init__(self) -> None:
         """Raises: ConfigError: what only a broker that is misunderstood would do."""
+        super().__post_init__()
         parse_delay_levels(self.delay_levels)
         parse_hours(self.delete_when)
         if self.broker_role == "SLAVE":
@@ -137,6 +138,10 @@ class BrokerConfig:
     @property
     def delay_levels_ms(self) -> tuple[int, ...]:
         return parse_delay_levels(self.delay_levels)
+
+    @property
+    def accounts_path(self) -> Path:
+        return (self.acl_file or self.store_root / "config" / "plain_acl.yml").expanduser()
 
     def clock(self) -> Clock:
         """Raises: ConfigError: the file that moves it is damaged."""
@@ -154,6 +159,7 @@ class BrokerConfig:
             index_slot_count=self.index_slot_count,
             index_entry_count=self.index_entry_count,
             flush=self.flush,
+            async_flush_interval_ms=self.async_flush_interval_ms,
             max_message_bytes=self.max_message_bytes,
             store_host=store_host,
             delay_levels_ms=self.delay_levels_ms,

@@ -50,7 +50,7 @@ class HalfMessages:
     def __init__(self, broker: Broker) -> None:
         self._store = broker.store
         self._offsets = broker.offsets
-        self._timeout_ms = broker.config.transaction_timeout_ms
+        self._broker = broker
         self._open: dict[int, HalfMessage] = {}
         self._ended: set[int] = set()
         self._scanned = 0
@@ -122,7 +122,8 @@ class HalfMessages:
             commit_log_offset=message.commit_log_offset,
             producer_group=message.properties.get(names.PGROUP, ""),
             check_times=_number(message, names.TRANSACTION_CHECK_TIMES) or 0,
-            check_at_ms=begun_at_ms(message) + (self._timeout_ms if immunity is None else immunity),
+            check_at_ms=begun_at_ms(message)
+            + (self._broker.config.transaction_timeout_ms if immunity is None else immunity),
             stored_at_ms=message.store_timestamp_ms,
         )
 

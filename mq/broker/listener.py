@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mq.errors import StoreNotWritable
 from mq.remoting.connection import Connection, Handler
 from mq.remoting.server import RemotingServer
+from mq.security.guard import Guard, Rule
 
 if TYPE_CHECKING:
     from mq.broker.app import Broker
@@ -21,10 +22,18 @@ logger = logging.getLogger(__name__)
 class Listener:
     """Both ports have the same handlers: a client may use either for anything, where RocketMQ refuses pulls on VIP."""
 
-    def __init__(self, broker: Broker, handlers: Mapping[int, Handler], on_close: Callable[[Connection], None]) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        handlers: Mapping[int, Handler],
+        rules: Mapping[int, Rule],
+        on_close: Callable[[Connection], None],
+    ) -> None:
         self._broker = broker
-        self.server = RemotingServer(handlers, on_close=on_close)
-        self.vip_server = RemotingServer(handlers, on_close=on_close)
+        guard = Guard(broker.accounts, rules) if broker.accounts else None
+        tls = broker.config.server_tls()
+        self.server = RemotingServer(handlers, on_close=on_close, guard=guard, tls=tls)
+        self.vip_server = RemotingServer(handlers, on_close=on_close, guard=guard, tls=tls)
 
     async def start(self) -> None:
         """Raises: OSError: `listenPort` is taken; a taken VIP port is only a warning."""

@@ -6,6 +6,7 @@ Source: RocketMQ ProducerManager.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 
 from mq.broker.clients import MAX_GROUPS_PER_CLIENT, Client, ClientTable, expired, refresh
 from mq.errors import ResponseError
@@ -55,9 +56,13 @@ class ProducerManager:
     def clients(self, group: str) -> list[Client]:
         return list(self._groups.get(group, {}).values())
 
-    def pick(self, group: str) -> Connection | None:
-        """An open connection of the group, another one each time."""
-        open_ones = [connection for connection in self._groups.get(group, {}) if not connection.is_closed]
+    def pick(self, group: str, may_have: Callable[[Connection], bool] = lambda _: True) -> Connection | None:
+        """An open connection of the group that satisfies `may_have`, another one each time."""
+        open_ones = [
+            connection
+            for connection in self._groups.get(group, {})
+            if not connection.is_closed and may_have(connection)
+        ]
         if not open_ones:
             return None
         self._turns[group] += 1

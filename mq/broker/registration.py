@@ -39,7 +39,8 @@ class NameServers:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self.addresses = parse_addresses(broker.config.name_server_addresses)
-        self._client = RemotingClient()
+        config = broker.config
+        self._client = RemotingClient(credentials=config.credentials(broker.accounts), tls=config.client_tls())
         self._wake = {address: asyncio.Event() for address in self.addresses}
         self._tasks: list[asyncio.Task[None]] = []
         self._down: set[str] = set()
@@ -73,8 +74,8 @@ class NameServers:
     async def _keep_registered(self, address: str) -> None:
         wake = self._wake[address]
         low, high = _INTERVAL_S
-        interval_s = min(max(self._broker.config.register_interval_ms / 1000, low), high)
         while True:
+            interval_s = min(max(self._broker.config.register_interval_ms / 1000, low), high)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(wake.wait(), _RETRY_S if address in self._down else interval_s)
             wake.clear()

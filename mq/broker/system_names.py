@@ -34,7 +34,8 @@ NOT_FOR_CLIENTS: Final = frozenset(
         OFFSET_MOVED_EVENT,
     }
 )
-_SYSTEM_TOPICS: Final = NOT_FOR_CLIENTS | {DEFAULT_TOPIC, "BenchmarkTest", "RMQ_SYS_TRACE_TOPIC", "CHECKPOINT_TOPIC"}
+TRACE_TOPIC: Final = "RMQ_SYS_TRACE_TOPIC"
+_SYSTEM_TOPICS: Final = NOT_FOR_CLIENTS | {DEFAULT_TOPIC, "BenchmarkTest", TRACE_TOPIC, "CHECKPOINT_TOPIC"}
 
 #: Groups of RocketMQ's own tools: there without being created, whatever `autoCreateSubscriptionGroup` says.
 SYSTEM_GROUPS: Final = ("TOOLS_CONSUMER", "FILTERSRV_CONSUMER", "SELF_TEST_C_GROUP", "CID_RMQ_SYS_TRANS")
@@ -42,6 +43,12 @@ SYSTEM_GROUPS: Final = ("TOOLS_CONSUMER", "FILTERSRV_CONSUMER", "SELF_TEST_C_GRO
 
 def is_system_topic(topic: str) -> bool:
     return topic in _SYSTEM_TOPICS or topic.startswith(SYSTEM_TOPIC_PREFIX)
+
+
+def is_reserved(topic: str) -> bool:
+    """Whether only the broker may make a topic of that name; those of message traces are made by clients."""
+    is_trace = topic.startswith((TRACE_TOPIC, "rmq_sys_TRACE_DATA_"))
+    return topic.startswith((DLQ_PREFIX, SYSTEM_TOPIC_PREFIX, "RMQ_SYS_", "SCHEDULE_TOPIC_")) and not is_trace
 
 
 def is_system_group(group: str) -> bool:

@@ -67,10 +67,13 @@ class Topics:
     def create_for_send(self, topic: str, default_topic: str, wanted_queue_count: int) -> TopicConfig:
         """The topic of a message whose topic does not exist yet.
 
-        Raises: ResponseError: 17 when it may not be created by a message, 29 for an illegal name.
+        Raises: ResponseError: 17 when it may not be created by a message, 16 for a name that only the broker gives,
+            29 for an illegal one.
         """
         if topic.startswith(RETRY_PREFIX):
             return self.ensure(topic)
+        if system_names.is_reserved(topic):
+            raise ResponseError(ResponseCode.NO_PERMISSION, f"topic[{topic}] has a name that only the broker gives")
         default = self._topics.get(default_topic)
         may_inherit = default is not None and default.perm & PERM_INHERIT and self._broker.config.auto_create_topic
         if default is None or not may_inherit:
@@ -124,6 +127,10 @@ class Topics:
     def delete(self, topic: str) -> None:
         if topic in self._topics:
             self._change({name: config for name, config in self._topics.items() if name != topic})
+
+    def announce_anew(self) -> None:
+        """Something about all topics has changed that the table does not show, such as `brokerPermission`."""
+        self._change(self._topics)
 
     def random_queue_id(self, topic: TopicConfig) -> int:
         return random.randrange(topic.write_queue_nums) if topic.write_queue_nums > 1 else 0

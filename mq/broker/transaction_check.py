@@ -15,10 +15,12 @@ from __future__ import annotations
 import contextlib
 import logging
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mq.broker.background import Background
 from mq.broker.half_messages import HALF_QUEUE_ID, HALF_TOPIC, HalfMessage, HalfMessages
+from mq.broker.permissions import may_hear_of
 from mq.broker.redelivery import real_target, stored_again, stored_message
 from mq.errors import InvalidMessage, StoreNotWritable
 from mq.message import ReceivedMessage, ids, record
@@ -28,6 +30,7 @@ from mq.remoting.codes import RequestCode
 from mq.remoting.command import RemotingCommand
 from mq.remoting.connection import Connection
 from mq.remoting.headers import CheckTransactionStateRequestHeader
+from mq.security.guard import account_of
 from mq.store.store import AppendResult
 
 if TYPE_CHECKING:
@@ -55,7 +58,6 @@ class _Step(NamedTuple):
 class TransactionCheckService:
     def __init__(self, broker: Broker, halves: HalfMessages) -> None:
         self._broker = broker
-        self._config = broker.config
         self._halves = halves
         self._background = Background("transaction checks", self.round)
 
@@ -76,7 +78,7 @@ class TransactionCheckService:
         while due and not self._background.is_stopping:
             due = await self._check_some(due)
         await self._halves.save_progress()
-        return self._config.transaction_check_interval_ms / 1000
+        return self._broker.config.transaction_check_interval_ms / 1000
 
     async def _check_some(self, due: list[HalfMessage]) -> list[HalfMessage]:
         """Check one group; returns what is left. A copy that is stored but not asked about is met by the next scan."""
@@ -110,7 +112,7 @@ class TransactionCheckService:
             self._broker.topics.ensure(MAX_CHECKED_TOPIC)
             fields = stored_again(message, topic=MAX_CHECKED_TOPIC, queue_id=MAX_CHECKED_QUEUE_ID)
         else:
-            producer = self._broker.producers.pick(half.producer_group)
+            producer = self._broker.producers.pick(half.producer_group, partial(self._may_be_asked, message))
             if producer is None:
                 return None
             properties = message.properties | {
@@ -120,10 +122,15 @@ class TransactionCheckService:
             fields = stored_again(message, topic=HALF_TOPIC, queue_id=HALF_QUEUE_ID, properties=properties)
         return _Step(half, message, fields, producer, self._broker.store.append(fields))
 
+    def _may_be_asked(self, message: ReceivedMessage, producer: Connection) -> bool:
+        """The question shows the message, and anybody may say that it is of the group."""
+        return self._broker.accounts is None or may_hear_of(account_of(producer), message)
+
     def _is_hopeless(self, half: HalfMessage) -> bool:
         age_ms = self._broker.clock.now_ms() - half.stored_at_ms
         return (
-            half.check_times >= self._config.transaction_check_max or age_ms > self._config.retention_hours * 3_600_000
+            half.check_times >= self._broker.config.transaction_check_max
+            or age_ms > self._broker.config.retention_hours * 3_600_000
         )
 
     def _finish(self, step: _Step) -> None:
@@ -162,7 +169,7 @@ class TransactionCheckService:
             msg_id=unique_id,
             transaction_id=unique_id,
             offset_msg_id=ids.offset_message_id(host, stored.commit_log_offset),
-            broker_name=self._config.broker_name,
+            broker_name=self._broker.config.broker_name,
         )
         topic, queue_id = real_target(step.message)
         body = record.encode(

@@ -17,8 +17,11 @@ from mq.namesrv import registration
 from mq.namesrv.config import NameServerConfig
 from mq.namesrv.kv_config import ORDER_TOPIC_CONFIG, KVConfig
 from mq.namesrv.kv_requests import KVConfigProcessor
+from mq.namesrv.permissions import PERMISSIONS
 from mq.namesrv.route_info import RouteInfo
+from mq.namesrv.runtime_config import runtime_settings
 from mq.namesrv.topic_requests import TopicsProcessor
+from mq.properties_file import dump
 from mq.remoting import not_here
 from mq.remoting.bodies import (
     BrokerMemberGroup,
@@ -39,6 +42,9 @@ from mq.remoting.headers import (
     UnRegisterBrokerRequestHeader,
 )
 from mq.remoting.server import RemotingServer
+from mq.security.accounts_file import open_accounts
+from mq.security.config import SECRET_KEYS
+from mq.security.guard import Guard, only_listed, who_asks
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +57,12 @@ class NameServer:
         self.config = config or NameServerConfig()
         self.routes = RouteInfo()
         self.kv_config = KVConfig(self.config.kv_config_path.expanduser())
+        guard = Guard(open_accounts(self.config.accounts_path), PERMISSIONS) if self.config.acl else None
         self.server = RemotingServer(
-            {**not_here.handlers(), **self._handlers()}, on_close=self.routes.connection_closed
+            {**not_here.handlers(), **only_listed(self._handlers(), PERMISSIONS)},
+            on_close=self.routes.connection_closed,
+            guard=guard,
+            tls=self.config.server_tls(),
         )
         self.address = Host(self.config.bind_address, self.config.listen_port)
         self._scan: asyncio.TimerHandle | None = None
@@ -92,6 +102,7 @@ class NameServer:
             RequestCode.GET_BROKER_CLUSTER_INFO: self._cluster_info,
             RequestCode.GET_BROKER_MEMBER_GROUP: self._member_group,
             RequestCode.GET_NAMESRV_CONFIG: self._settings,
+            RequestCode.UPDATE_NAMESRV_CONFIG: self._update_settings,
         }
 
     # Brokers
@@ -160,4 +171,9 @@ class NameServer:
         return command.respond(body=GetBrokerMemberGroupResponseBody(group).to_json())
 
     def _settings(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
-        return command.respond(body="".join(f"{key}={value}\n" for key, value in self.config.by_key().items()).encode())
+        lines = "".join(f"{key}={value}\n" for key, value in dump(self.config, SECRET_KEYS).items())
+        return command.respond(body=lines.encode())
+
+    def _update_settings(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
+        self.config = runtime_settings(self.config).change(self.config, command.body, who_asks(connection))
+        return command.respond()

@@ -52,6 +52,9 @@ class Retention:
         self._disk = disk
         self._followed_to = 0
 
+    def reconfigure(self, config: StoreConfig) -> None:
+        self._config = config
+
     def run(self, now_s: float) -> int:
         """Judge the disk, and delete what may go; returns the number of log files.
 

@@ -104,6 +104,11 @@ class MessageStore:
 
     # ---- life
 
+    def reconfigure(self, config: StoreConfig) -> None:
+        """Other limits and times of retention from now on; places, sizes and the way of flushing stay as opened."""
+        self.config = config
+        self._maintenance.retention.reconfigure(config)
+
     def open(self) -> RecoveryReport:
         """Lock the directory, load its files, and bring queues and log into agreement.
 
