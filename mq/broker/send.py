@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections.abc import Awaitable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mq.broker import delay, recall, send_back, transaction
 from mq.broker.send_response import SendResponses
@@ -37,6 +37,8 @@ _UNIQ_KEY = f"{names.UNIQ_KEY}\x01"
 _DELAY, _TIMER, _HALF, _POP, _TRANSIENT = "DELAY\x01", "TIMER_", "TRAN_MSG\x01", "POP_CK\x01", "__RMQ.TRANSIENT."
 _CLUSTER = f"{names.CLUSTER}\x01"
 
+#: Sends are refused while more than this is received and not on disk: a disk that stalls must not fill the memory.
+MAX_UNSAVED_BYTES: Final = 128 << 20
 #: An answer that is not there yet.
 Later = Awaitable[RemotingCommand]
 #: connection, request, queue id asked for, where it was stored, unique id
@@ -60,6 +62,9 @@ class SendProcessor:
         ).decode()
         self._waiting: list[Waiting] = []
         self._is_seal_scheduled = False
+        self._sealed_to = 0
+        self._unsaved_bytes = 0
+        self._is_overloaded = False
 
     def handlers(self) -> dict[int, Handler]:
         return {
@@ -77,6 +82,8 @@ class SendProcessor:
     # ---- one message
 
     def _send(self, connection: Connection, command: RemotingCommand, header: SendMessageRequestHeader) -> Later | None:
+        if self._is_overloaded:
+            raise self._overload()
         topic = self._topics.get(header.topic)
         is_new_topic = topic is None
         if topic is None or header.topic in NOT_FOR_CLIENTS:
@@ -104,9 +111,7 @@ class SendProcessor:
             fields = fields if is_dead_letter else self._prepare(fields)
             recall_handle = self._recall_handle(fields)
         if not self._is_seal_scheduled:
-            # Before the append, so that it runs before the commit which that append schedules.
-            self._is_seal_scheduled = True
-            asyncio.get_running_loop().call_soon(self._seal)
+            self._seal_soon()
         result = self._store.append(fields)
         if is_new_topic or recall_handle is not None:
             return self.answer(
@@ -186,13 +191,30 @@ class SendProcessor:
 
     # ---- answers, for all messages of a turn together
 
+    def _seal_soon(self) -> None:
+        """Before an append, so that it runs before the commit which that append schedules."""
+        self._is_seal_scheduled = True
+        self._sealed_to = self._store.max_commit_log_offset
+        asyncio.get_running_loop().call_soon(self._seal)
+
     def _seal(self) -> None:
         """Everything received in this turn is appended: have it answered once it is on disk."""
         self._is_seal_scheduled = False
         waiting, self._waiting = self._waiting, []
-        self._store.when_durable(partial(self._answer, waiting, time.perf_counter()))
+        appended_bytes = self._store.max_commit_log_offset - self._sealed_to
+        self._unsaved_bytes += appended_bytes
+        self._is_overloaded = self._unsaved_bytes > MAX_UNSAVED_BYTES
+        self._store.when_durable(partial(self._answer, waiting, appended_bytes, time.perf_counter()))
 
-    def _answer(self, waiting: list[Waiting], began_s: float, error: MQError | None) -> None:
+    def _overload(self) -> ResponseError:
+        return ResponseError(
+            ResponseCode.SYSTEM_BUSY,
+            f"[OVERLOAD]{self._unsaved_bytes} bytes wait for the disk, {MAX_UNSAVED_BYTES} at most: try again later",
+        )
+
+    def _answer(self, waiting: list[Waiting], appended_bytes: int, began_s: float, error: MQError | None) -> None:
+        self._unsaved_bytes -= appended_bytes
+        self._is_overloaded = self._unsaved_bytes > MAX_UNSAVED_BYTES
         statistics = self._broker.statistics
         statistics.send_times.took_ms.append((time.perf_counter() - began_s) * 1000)
         if error is not None:
@@ -256,6 +278,8 @@ class SendProcessor:
 
         Raises: InvalidMessage: no messages, or one that cannot be in a batch.
         """
+        if self._is_overloaded:
+            raise self._overload()
         header = command.header(SendMessageRequestHeaderV2)
         topic, queue_id, is_new_topic = self.target(header)
         if topic.topic_name.startswith(RETRY_PREFIX):
@@ -269,6 +293,8 @@ class SendProcessor:
         ]
         if not fields:
             raise InvalidMessage("a batch without messages")
+        if not self._is_seal_scheduled:
+            self._seal_soon()
         results = self._store.append_batch(fields)
         if is_new_topic:
             return self.answer(command, queue_id, results, None, is_new_topic=True)
