@@ -13,15 +13,11 @@ import resource
 import signal
 import sys
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
-from mq import event_loop, properties_file
+from mq import event_loop
+from mq.cli import settings
 from mq.errors import MQError
-from mq.properties_file import ConfigError
-
-if TYPE_CHECKING:
-    from mq.broker.config import BrokerConfig
 
 logger = logging.getLogger(__name__)
 
@@ -37,17 +33,7 @@ class Service(Protocol):
 
 def add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
     """The flags of one of the three commands."""
-    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="RocketMQ's properties file")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; wins over the file"
-    )
-    if command != "namesrv":
-        parser.add_argument("--data", type=Path, metavar="DIR", help="the store's directory (storePathRootDir)")
-        parser.add_argument("--broker-port", type=int, metavar="PORT", help="listenPort, 10911; 0 takes a free one")
-    if command != "broker":
-        parser.add_argument("--namesrv-port", type=int, metavar="PORT", help="9876; 0 takes a free one")
-    if command == "broker":
-        parser.add_argument("-n", "--namesrv", metavar="NAMESRV", help="name servers: host:port;host:port")
+    settings.add_arguments(parser, command)
     parser.add_argument("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
 
 
@@ -57,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
         level=args.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     try:
+        if args.print_settings:
+            return settings.print_all(args)
         _allow_many_files()
         return event_loop.run(_serve(args))
     except MQError as error:
@@ -81,69 +69,36 @@ async def _serve(args: argparse.Namespace) -> int:
 
 
 async def _start(args: argparse.Namespace) -> tuple[Service, str]:
-    values = properties_file.load(args.config) if args.config else {}
-    for setting in args.set:
-        key, separator, value = setting.partition("=")
-        if not separator:
-            raise ConfigError(f"--set {setting}: KEY=VALUE is expected, such as --set flushDiskType=ASYNC_FLUSH")
-        values[key] = value
     start = {"standalone": _start_standalone, "namesrv": _start_name_server, "broker": _start_broker}[args.command]
-    return await start(args, values)
+    return await start(args)
 
 
-async def _start_standalone(args: argparse.Namespace, values: dict[str, str]) -> tuple[Service, str]:
-    from mq.namesrv.config import NameServerConfig
-    from mq.standalone import Standalone
+async def _start_standalone(args: argparse.Namespace) -> tuple[Service, str]:
+    from mq.standalone import Standalone, name_server_beside
 
-    config = _broker_config(args, values)
-    name_server = NameServerConfig(
-        bind_address=config.bind_address,
-        listen_port=9876 if args.namesrv_port is None else args.namesrv_port,
-        kv_config_path=config.store_root / "namesrv" / "kvConfig.json",
-    )
-    service = Standalone(name_server, config)
+    config = settings.broker_config(args)
+    name_server = name_server_beside(config, 9876 if args.namesrv_port is None else args.namesrv_port)
+    service = Standalone(settings.with_changes(name_server), config)
     await service.start()
     return service, f"ready namesrv={service.namesrv} broker={service.broker_address}"
 
 
-async def _start_name_server(args: argparse.Namespace, values: dict[str, str]) -> tuple[Service, str]:
+async def _start_name_server(args: argparse.Namespace) -> tuple[Service, str]:
     from mq.namesrv.app import NameServer
-    from mq.namesrv.config import NameServerConfig
 
-    if args.namesrv_port is not None:
-        values["listenPort"] = str(args.namesrv_port)
-    config, warnings = properties_file.build(NameServerConfig, values)
-    _warn(warnings)
-    service = NameServer(config)
+    service = NameServer(settings.name_server_config(args))
     await service.start()
     return service, f"ready namesrv={service.address}"
 
 
-async def _start_broker(args: argparse.Namespace, values: dict[str, str]) -> tuple[Service, str]:
+async def _start_broker(args: argparse.Namespace) -> tuple[Service, str]:
     from mq.broker.app import Broker
 
-    config = _broker_config(args, values)
+    config = settings.broker_config(args)
     addresses = args.namesrv or config.name_server_addresses or os.environ.get("MQ_NAMESRV_ADDR", "127.0.0.1:9876")
     service = Broker(replace(config, name_server_addresses=addresses))
     await service.start()
     return service, f"ready broker={service.address}"
-
-
-def _broker_config(args: argparse.Namespace, values: dict[str, str]) -> BrokerConfig:
-    from mq.broker.config import BrokerConfig
-
-    if args.data is not None:
-        values["storePathRootDir"] = str(args.data)
-    if args.broker_port is not None:
-        values["listenPort"] = str(args.broker_port)
-    config, warnings = properties_file.build(BrokerConfig, values)
-    _warn(warnings)
-    return config
-
-
-def _warn(warnings: list[str]) -> None:
-    for warning in warnings:
-        logger.warning("%s", warning)
 
 
 def _allow_many_files() -> None:

@@ -175,6 +175,10 @@ class TestRefusals:
         assert "listenPort=99999" in sentence
 
     def test_an_address_that_is_not_ours(self, tmp_path):
-        sentence = refusal("namesrv", "--namesrv-port", "0", "--set", "bindAddress=192.0.2.1")
+        leaving = ("--set", "aclEnable=true", "--set", "tls.server.mode=disabled")
+        kv_config = f"kvConfigPath={tmp_path}/kv.json"
+        sentence = refusal(
+            *("namesrv", "--namesrv-port", "0", "--set", "bindAddress=192.0.2.1", "--set", kv_config), *leaving
+        )
 
-        assert "192.0.2.1" in sentence
+        assert "cannot listen on 192.0.2.1" in sentence
