@@ -33,7 +33,7 @@ def decode(raw: RawExt) -> dict[str, str]:
         return binary_ext.decode(raw.data)
     try:
         return _texts.decode(raw)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         pass  # perhaps a number among the texts, or null: rare enough to take the long way round
     try:
         fields = msgspec.json.decode(raw) or {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import random
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ def run(seed: int, root: Path) -> History:
     Raises: AssertionError: a promise was broken, or peace did not bring everything to its end.
     """
     loop = SimulatedLoop(seed)
+    random.seed(seed)  # The client's own chance, such as the queue with which a producer begins.
     # A killed process loses nothing that it had written: only a power cut does, which has tests of its own.
     with simulated_time(loop), patch.object(os, "fsync", _nothing), patch.object(os, "fdatasync", _nothing):
         cluster = Cluster(loop, root)
