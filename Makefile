@@ -36,7 +36,7 @@ down: .venv/installed ## stop the shop
 	$(MANAGE) down $(ARGS)
 
 promises: .venv/installed-dev ## what the queue promises, broken on purpose a few hundred times
-	$(BIN)/pytest -n 2 -m "promise and not nightly"
+	$(BIN)/pytest -n 2 -m "promise and not nightly" -rP --show-capture=stdout
 
 interop: .venv/installed-dev ## the official Java client and RocketMQ's own classes as judges (JDK 17+ and Maven)
 	$(BIN)/pytest -m interop tests/interop

@@ -11,6 +11,8 @@ import os
 from functools import cache
 from pathlib import Path
 
+from mq.store.disk import Disk
+
 
 class LastStop(enum.Enum):
     """How the store was left."""
@@ -22,8 +24,9 @@ class LastStop(enum.Enum):
 
 
 class AbortMark:
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, disk: Disk) -> None:
         self._path = root / "abort"
+        self._disk = disk
 
     def read(self) -> LastStop:
         if not self._path.exists():
@@ -32,10 +35,12 @@ class AbortMark:
         return LastStop.KILLED if boot.strip() and boot.strip() == _boot_id() else LastStop.UNKNOWN
 
     def set(self) -> None:
-        self._path.write_text(f"{os.getpid()}\n{_boot_id()}\n")
+        """Raises: OSError."""
+        self._disk.replace(self._path, f"{os.getpid()}\n{_boot_id()}\n".encode())
 
     def remove(self) -> None:
-        self._path.unlink(missing_ok=True)
+        if self._path.exists():
+            self._disk.remove(self._path)
 
 
 @cache

@@ -9,10 +9,11 @@ Our own recovery starts from `recovery_point.py`, which is exact. Source: Rocket
 
 from __future__ import annotations
 
-import os
 import struct
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from mq.store.disk import Disk
 
 _FIELDS = struct.Struct(">qqqqq")
 FILE_BYTES: Final = 4096
@@ -35,12 +36,6 @@ def load(path: Path) -> Checkpoint:
     return Checkpoint(*_FIELDS.unpack_from(data)) if len(data) >= _FIELDS.size else Checkpoint()
 
 
-def save(path: Path, checkpoint: Checkpoint) -> None:
+def save(path: Path, checkpoint: Checkpoint, disk: Disk) -> None:
     """Write in place, as RocketMQ does: the fields lie in one sector. Raises: OSError."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        os.ftruncate(descriptor, FILE_BYTES)
-        os.pwrite(descriptor, checkpoint.pack(), 0)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    disk.overwrite(path, checkpoint.pack(), FILE_BYTES)

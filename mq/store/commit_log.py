@@ -87,9 +87,9 @@ class CommitLog:
 
     def load(self) -> None:
         """Open the files. Raises: StoreUnusable: see `load_starts`."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._disk.make_folder(self.folder)
         for start in load_starts(self.folder, self.file_bytes):
-            self._add_file(start, os.open(self._path(start), os.O_RDWR))
+            self._add_file(start, self._disk.open(self._path(start)))
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # a file that could not be made ahead is not missed
@@ -161,6 +161,11 @@ class CommitLog:
         """May run in a thread. Raises: OSError."""
         for stretch in stretches:
             self._disk.sync(stretch.file.descriptor)
+
+    def sync_between(self, begin: int, end: int) -> None:
+        """Raises: OSError."""
+        for file in self.files_between(begin, end):
+            self._disk.sync(file.descriptor)
 
     # ---- reading
 
@@ -254,7 +259,7 @@ class CommitLog:
     def reserve_current(self) -> None:
         """Reserve the blocks of a file that RocketMQ, or a copying tool, left sparse. Raises: OSError: no space."""
         if self._current is not None:
-            os.posix_fallocate(self._current.descriptor, 0, self.file_bytes)
+            self._disk.reserve(self._current.descriptor, self.file_bytes)
 
     def _add_file(self, start: int, descriptor: int) -> None:
         self.files.append(LogFile(self._path(start), descriptor, self.file_bytes))

@@ -141,7 +141,7 @@ class ConsumeQueue:
             start = position // self._file_bytes * self._file_bytes
             length = min(len(view), start + self._file_bytes - position)
             path = self.folder / file_name(start)
-            descriptor = os.open(path, os.O_RDWR) if start in self._starts else self._create(start, position - start)
+            descriptor = self._disk.open(path) if start in self._starts else self._create(start, position - start)
             try:
                 self._disk.write(descriptor, view[:length], position - start)
             finally:
@@ -178,7 +178,7 @@ class ConsumeQueue:
             self._disk.remove(self.folder / file_name(self._starts.pop()))
         if not self._starts or self._starts[-1] + self._file_bytes <= position:
             return
-        descriptor = os.open(self.folder / file_name(self._starts[-1]), os.O_RDWR)
+        descriptor = self._disk.open(self.folder / file_name(self._starts[-1]))
         try:
             self._disk.zero_from(descriptor, position - self._starts[-1])
         finally:

@@ -35,3 +35,18 @@ def load_starts(folder: Path, file_bytes: int) -> list[int]:
             raise StoreUnusable(f"{path} does not follow the file before it: one is missing; restore it from a backup")
         starts.append(start)
     return starts
+
+
+def damaged_files(folder: Path, file_bytes: int) -> list[Path]:
+    """Data files of another size, and those before a gap: without them the rest is contiguous up to the newest."""
+    damaged: list[Path] = []
+    expected: int | None = None
+    for path in sorted(folder.iterdir(), reverse=True):
+        if not (path.is_file() and path.name.isdecimal() and len(path.name) == 20):
+            continue
+        start = int(path.name)
+        if path.stat().st_size != file_bytes or start % file_bytes or expected not in (None, start):
+            damaged.append(path)
+        else:
+            expected = start - file_bytes
+    return damaged

@@ -17,6 +17,70 @@ _CHUNK_BYTES: Final = 1 << 20
 
 
 class Disk:
+    """First single calls to the system, which a simulated disk stands in for; then what the store builds from them."""
+
+    def open(self, path: Path, flags: int = os.O_RDWR) -> int:
+        """With `os.O_CREAT` among the flags, the name is on disk only after `sync_folder`."""
+        return os.open(path, flags, 0o644)
+
+    def resize(self, descriptor: int, size: int) -> None:
+        os.ftruncate(descriptor, size)
+
+    def reserve(self, descriptor: int, size: int) -> None:
+        """Reserve the blocks of all of a file. Raises: OSError: no space."""
+        os.posix_fallocate(descriptor, 0, size)
+
+    def write(self, descriptor: int, data: bytes | bytearray | memoryview, position: int) -> None:
+        """Write all of `data`; the operating system may take it in parts."""
+        written = os.pwrite(descriptor, data, position)
+        while written < len(data):
+            written += os.pwrite(descriptor, memoryview(data)[written:], position + written)
+
+    def sync(self, descriptor: int) -> None:
+        """Bring a file's content and size to disk. Raises: OSError: what was written since may be lost."""
+        os.fdatasync(descriptor)
+
+    def sync_all(self) -> None:
+        """Bring everything to disk that was written to any file."""
+        os.sync()
+
+    def rename(self, path: Path, target: Path) -> None:
+        path.replace(target)
+
+    def unlink(self, path: Path) -> None:
+        path.unlink()
+
+    def make_one_folder(self, path: Path) -> None:
+        path.mkdir(exist_ok=True)
+
+    def sync_folder(self, folder: Path) -> None:
+        """Bring the names in a folder to disk."""
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def used_percent(self, folder: Path) -> int:
+        """How full the partition is for us, rounded up, as RocketMQ counts: used / (used + usable)."""
+        status = os.statvfs(folder)
+        used = status.f_blocks - status.f_bfree
+        return -(-used * 100 // max(used + status.f_bavail, 1))
+
+    # ---- built from these
+
+    def make_folder(self, path: Path, *, is_synced: bool = True) -> None:
+        """Make a folder and those above it; with `is_synced` a power cut does not take it away with all that is in it.
+
+        Not synced are the folders of consume queues: there may be thousands, and they can be built again.
+        """
+        if path.is_dir():
+            return
+        self.make_folder(path.parent, is_synced=is_synced)
+        self.make_one_folder(path)
+        if is_synced:
+            self.sync_folder(path.parent)
+
     def create(self, path: Path, size: int) -> int:
         """Make a file of zero bytes with all its blocks reserved appear under its name, whole or not at all.
 
@@ -24,14 +88,14 @@ class Disk:
         Returns: its descriptor.  Raises: OSError: no space, above all.
         """
         workshop = path.parent / "preparing"
-        workshop.mkdir(parents=True, exist_ok=True)
+        self.make_folder(workshop, is_synced=False)
         draft = workshop / path.name
-        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+        descriptor = self.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         try:
-            os.posix_fallocate(descriptor, 0, size)
-            os.fsync(descriptor)
-            draft.rename(path)
-            with contextlib.suppress(OSError):  # a kill left another draft in it, which nobody needs or minds
+            self.reserve(descriptor, size)
+            self.sync(descriptor)
+            self.rename(draft, path)
+            with contextlib.suppress(OSError):  # another draft lies there, left by a crash
                 workshop.rmdir()
             self.sync_folder(path.parent)
         except BaseException:
@@ -42,54 +106,45 @@ class Disk:
 
     def create_sparse(self, path: Path, size: int) -> int:
         """The same without reserving blocks, for the many small files that may always be built again."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        os.ftruncate(descriptor, size)
+        self.make_folder(path.parent, is_synced=False)
+        descriptor = self.open(path, os.O_RDWR | os.O_CREAT)
+        self.resize(descriptor, size)
         return descriptor
-
-    def write(self, descriptor: int, data: bytes | bytearray | memoryview, position: int) -> None:
-        """Write all of `data`; the operating system may take it in parts."""
-        written = os.pwrite(descriptor, data, position)
-        while written < len(data):
-            written += os.pwrite(descriptor, memoryview(data)[written:], position + written)
-
-    def sync(self, descriptor: int) -> None:
-        os.fdatasync(descriptor)
-
-    def sync_folder(self, folder: Path) -> None:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
     def zero_from(self, descriptor: int, position: int) -> None:
         """Make every byte from `position` on zero; the blocks stay reserved."""
         for at, chunk in written_chunks(descriptor, position):
             if not is_zero(chunk):
                 self.write(descriptor, bytes(len(chunk)), at)
-        os.fsync(descriptor)
+        self.sync(descriptor)
 
-    def replace(self, path: Path, data: bytes) -> None:
-        """Give a small file new content, or leave the old one."""
+    def replace(self, path: Path, data: bytes, backup: Path | None = None) -> None:
+        """Give a small file new content, or leave the old one; with `backup` the old one gets that name."""
         draft = path.with_name(path.name + ".new")
-        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+        descriptor = self.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         try:
             self.write(descriptor, data, 0)
-            os.fsync(descriptor)
+            self.sync(descriptor)
         finally:
             os.close(descriptor)
-        draft.replace(path)
+        if backup is not None and path.exists():
+            self.rename(path, backup)
+        self.rename(draft, path)
         self.sync_folder(path.parent)
 
-    def used_percent(self, folder: Path) -> int:
-        """How full the partition is for us, rounded up, as RocketMQ counts: used / (used + usable)."""
-        status = os.statvfs(folder)
-        used = status.f_blocks - status.f_bfree
-        return -(-used * 100 // max(used + status.f_bavail, 1))
+    def overwrite(self, path: Path, data: bytes, size: int) -> None:
+        """Put a few bytes, of one sector, at the start of a small file of `size` bytes, as RocketMQ does with some."""
+        descriptor = self.open(path, os.O_RDWR | os.O_CREAT)
+        try:
+            if os.fstat(descriptor).st_size != size:
+                self.resize(descriptor, size)
+            self.write(descriptor, data, 0)
+            self.sync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def remove(self, path: Path) -> None:
-        path.unlink()
+        self.unlink(path)
         self.sync_folder(path.parent)
 
 

@@ -28,6 +28,11 @@ _MAX_SECONDS: Final = 0x7FFFFFFF
 _RESERVE_BYTES: Final = 4 << 20
 
 
+def index_file_bytes(slot_count: int, entry_count: int) -> int:
+    """The size of a file of this geometry."""
+    return HEADER_BYTES + slot_count * _SLOT.size + entry_count * ENTRY_BYTES
+
+
 class IndexFile:
     def __init__(self, path: Path, slot_count: int, entry_count: int) -> None:
         """Open the file, or make it; one that is too short is lengthened. Raises: OSError."""
@@ -35,7 +40,7 @@ class IndexFile:
         self._slot_count = slot_count
         self._entry_count = entry_count
         self._entries_at = HEADER_BYTES + slot_count * _SLOT.size
-        self._file_bytes = self._entries_at + entry_count * ENTRY_BYTES
+        self._file_bytes = index_file_bytes(slot_count, entry_count)
         self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             if os.fstat(self.descriptor).st_size < self._file_bytes:

@@ -1,6 +1,8 @@
 """Config files: JSON as RocketMQ keeps it under `config/`, with the version before as `.bak`.
 
-Reading accepts fastjson's dialect; writing makes standard JSON, which fastjson reads as well.
+Reading accepts fastjson's dialect; writing makes standard JSON, which fastjson reads as well. A last member of ours,
+`crc32`, covers the text without it: a digit of an offset that a disk changed would look like any other. RocketMQ
+ignores the member and leaves it out when it writes; who edits a file by hand leaves it out, too.
 Source: RocketMQ ConfigManager.java.
 """
 
@@ -8,17 +10,21 @@ from __future__ import annotations
 
 import json
 import logging
-import os
+import re
+import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from mq import dialect
-from mq.errors import MQError, StoreUnusable
+from mq.errors import MQError, RemoteProtocolError, StoreUnusable
+from mq.store.disk import Disk
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_CRC: Final = re.compile(rb',?\n\t"crc32": "([0-9a-f]{8})"\n\}\Z')
 
 
 class _Broken(Exception):
@@ -63,7 +69,7 @@ def _read_one(path: Path, read: Callable[[dict[str, Any]], T]) -> T:
     except OSError as error:
         raise StoreUnusable(f"{path} cannot be read ({error.strerror}): let this user read and write it") from error
     try:
-        value = dialect.loads(data)
+        value = dialect.loads(_checked(data))
         if not isinstance(value, dict):
             raise _Broken(f"{path} holds no JSON object")
         return read(value)
@@ -71,27 +77,39 @@ def _read_one(path: Path, read: Callable[[dict[str, Any]], T]) -> T:
         raise _Broken(f"{path} holds something else than it should ({error})") from error
 
 
-def save(path: Path, value: dict[str, Any]) -> None:
+def read(path: Path) -> dict[str, Any]:
+    """One file's object. Raises: OSError, RemoteProtocolError: no JSON object, or not what its CRC says."""
+    value = dialect.loads(_checked(path.read_bytes()))
+    if not isinstance(value, dict):
+        raise RemoteProtocolError("no JSON object")
+    return value
+
+
+def save(path: Path, value: dict[str, Any], disk: Disk | None = None) -> None:
     """Replace the file; a crash at any moment leaves the new version, or the one before as `.bak` or in place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(path.name + ".new")
-    with fresh.open("wb") as file:
-        file.write(json.dumps(value, indent="\t", ensure_ascii=False).encode())
-        file.flush()
-        os.fsync(file.fileno())
-    if path.exists():
-        path.replace(backup_of(path))
-    fresh.replace(path)
-    _sync_folder(path.parent)
+    disk = disk or Disk()
+    disk.make_folder(path.parent)
+    data = _with_crc(json.dumps(value, indent="\t", ensure_ascii=False).encode())
+    disk.replace(path, data, backup=backup_of(path))
+
+
+def _with_crc(text: bytes) -> bytes:
+    """The text of a JSON object with the member that covers it."""
+    is_empty = text == b"{}"
+    return text[:-1].rstrip(b"\n") + (b"" if is_empty else b",") + b'\n\t"crc32": "%08x"\n}' % zlib.crc32(text)
+
+
+def _checked(data: bytes) -> bytes:
+    """The text without its CRC, if it has one. Raises: RemoteProtocolError: it does not match."""
+    match = _CRC.search(data)
+    if match is None:
+        return data
+    begin = data[: match.start()]
+    text = b"{}" if begin == b"{" else begin + b"\n}"
+    if b"%08x" % zlib.crc32(text) != match[1]:
+        raise RemoteProtocolError(f"the content does not match its crc32 {match[1].decode()}")
+    return text
 
 
 def backup_of(path: Path) -> Path:
     return path.with_name(path.name + ".bak")
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -19,7 +19,7 @@ from mq.message import properties, sys_flag
 from mq.store.commit_log import CommitLog
 from mq.store.config import StoreConfig
 from mq.store.entry import Entry
-from mq.store.index_file import IndexFile
+from mq.store.index_file import IndexFile, index_file_bytes
 from mq.store.key_hash import KeyHash
 from mq.store.scan import Scan
 
@@ -68,6 +68,10 @@ class KeyIndex:
             if not path.name.isdecimal():
                 logger.warning("%s is no index file: left alone", path)
                 continue
+            if path.stat().st_size != index_file_bytes(self._slot_count, self._entry_count):
+                logger.warning("%s has another size than configured: deleted, to be built again from the log", path)
+                path.unlink()
+                continue
             file = IndexFile(path, self._slot_count, self._entry_count)
             if file.is_sound and not (file.is_empty and self.files):
                 self.files.append(file)
@@ -97,9 +101,9 @@ class KeyIndex:
         self.is_behind = self.position < durable_offset
 
     def sync(self) -> None:
-        """Bring the newest file to disk. Raises: OSError."""
-        if self.files:
-            os.fdatasync(self.files[-1].descriptor)
+        """Bring all files to disk; those that nothing was written to cost next to nothing. Raises: OSError."""
+        for file in self.files:
+            os.fdatasync(file.descriptor)
 
     def close(self) -> None:
         for file in self.files:
@@ -196,10 +200,12 @@ class KeyIndex:
                 if commit_log_offset >= self._durable_offset:
                     return
                 yield None, commit_log_offset, size, 0, topic.decode(errors="replace"), text, flags, stored_ms
-            if self.position >= self._durable_offset:
+            if scan.position >= self._durable_offset:
+                self.position = self._durable_offset
                 return
             if not scan.is_full:
-                logger.warning("%s at byte %d: %s; not indexed from there", file.path, scan.position, scan.damage)
+                at = scan.position - file.start
+                logger.warning("%s at byte %d: %s; not indexed from there", file.path, at, scan.damage)
             self.position = file.end if scan.is_full else self._durable_offset
 
     def _roll(self) -> None:

@@ -202,7 +202,7 @@ class Maintenance:
         self._point_job(with_index=with_index)()
 
     def distrust(self) -> None:
-        """Reading met damage: have the next start look at the whole log."""
+        """A queue may not hold what it should: have the next start look at the whole log."""
         with self._point_lock:
             self.is_distrusted = True
             for name in ("recoverypoint", "checkpoint"):
@@ -223,12 +223,14 @@ class Maintenance:
         durable, before = self._durable, self._checkpoint
         last_full = self._index.files[-2].end_ms if len(self._index.files) > 1 else 0
         after = Checkpoint(durable.timestamp_ms, durable.timestamp_ms, last_full, 0, durable.offset)
+        queues = [queue for queue in self._queues if queue.max_offset]
         point = RecoveryPoint(
             durable.offset,
             (before.pack().hex(), after.pack().hex()),
             self._index.position,
             self._index.names(),
-            [(queue.topic, queue.queue_id, queue.max_offset) for queue in self._queues if queue.max_offset],
+            [(queue.topic, queue.queue_id, queue.max_offset) for queue in queues],
+            [queue.first_in_files for queue in queues],
         )
         unsynced, self._queues.unsynced = self._queues.unsynced, set()
         self._checkpoint, self._point_offset = after, durable.offset
@@ -250,7 +252,8 @@ class Maintenance:
                 self._sync_files(files)
             self._queues.sync(unsynced)
         except OSError:
-            self._queues.unsynced |= unsynced
+            # What the system could not write it may have forgotten: a later sync that succeeds would prove nothing.
+            self.distrust()
             raise
         if with_index:
             self._index.sync()
@@ -258,7 +261,7 @@ class Maintenance:
             if self.is_distrusted or number < self._point_written:  # a newer one was made in the other thread
                 return
             recovery_point.save(self._config.root / "recoverypoint", point, self._disk)
-            checkpoint.save(self._config.root / "checkpoint", after)
+            checkpoint.save(self._config.root / "checkpoint", after, self._disk)
             self._point_written = number
 
     # ---- the index

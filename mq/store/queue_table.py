@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
-from mq.errors import InvalidMessage
+from mq.errors import InvalidMessage, StoreUnusable
 from mq.message.message import check_topic
 from mq.store.config import StoreConfig
 from mq.store.consume_queue import PADDING_ENTRY, ConsumeQueue
+from mq.store.data_files import damaged_files
 from mq.store.disk import Disk
+
+logger = logging.getLogger(__name__)
 
 #: Queue ids are indexes into a topic's queues; a number from a damaged record must not become a folder.
 MAX_QUEUE_ID: Final = 0xFFFF
@@ -32,13 +36,28 @@ class QueueTable:
         self._min_offsets: dict[tuple[str, int], tuple[int, int]] = {}
 
     def load(self) -> None:
-        """Raises: StoreUnusable: a file of the wrong size or name."""
+        """Find the files. One of another size than most is damaged and goes, to be built again from the log.
+
+        Raises: StoreUnusable: no file has the configured size, or one has a foreign name.
+        """
         if not self._folder.is_dir():
             return
+        damaged: list[tuple[ConsumeQueue, StoreUnusable]] = []
         for topic in filter(lambda path: path.is_dir(), self._folder.iterdir()):
             for folder in topic.iterdir():
                 if folder.is_dir() and folder.name.isdecimal():
-                    self.open(topic.name, int(folder.name)).load()
+                    queue = self.open(topic.name, int(folder.name))
+                    try:
+                        queue.load()
+                    except StoreUnusable as error:
+                        damaged.append((queue, error))
+        for queue, problem in damaged:
+            if not any(path.stat().st_size == self._file_bytes for path in self._folder.glob("*/*/*")):
+                raise problem
+            logger.warning("%s", problem)
+            for path in damaged_files(queue.folder, self._file_bytes):
+                self._disk.remove(path)
+            queue.load()
 
     def get(self, topic: str, queue_id: int) -> ConsumeQueue | None:
         return self._queues.get((topic, queue_id))
@@ -114,11 +133,11 @@ class QueueTable:
     def sync(self, paths: Collection[Path]) -> None:
         """Bring written entries to disk; may run in a thread. Raises: OSError."""
         if len(paths) > _MANY_FILES:
-            os.sync()
+            self._disk.sync_all()
             return
         for path in paths:
             try:
-                descriptor = os.open(path, os.O_RDWR)
+                descriptor = self._disk.open(path)
             except FileNotFoundError:  # its topic was deleted meanwhile
                 continue
             try:

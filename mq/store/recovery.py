@@ -16,6 +16,7 @@ import logging
 import mmap
 import struct
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -137,10 +138,11 @@ class Recovery:
 
     def _agrees(self, point: RecoveryPoint) -> bool:
         """Whether every queue of the point is there; sets where they end."""
-        for topic, queue_id, max_offset in point.queues:
+        for (topic, queue_id, max_offset), begin in zip_longest(point.queues, point.queue_begins):
             queue = self._queues.open(topic, queue_id)
             (offset, size, _code) = ENTRY.unpack(queue.read_files(max_offset - 1, 1))
-            if not (size > 0 and offset + size <= point.commit_log_offset):
+            is_whole = begin is None or queue.first_in_files <= begin
+            if not (is_whole and size > 0 and offset + size <= point.commit_log_offset):
                 logger.warning("%s does not hold %d entries: all queues are built again", queue.folder, max_offset)
                 self._known.clear()
                 return False

@@ -26,6 +26,8 @@ class RecoveryPoint(msgspec.Struct, frozen=True, rename="camel"):
     index_files: list[str]
     #: Topic, queue id, next offset of every queue that has had a message.
     queues: list[tuple[str, int, int]]
+    #: The first queue offset that each of these has room for in its files; a file that is missing shows by it.
+    queue_begins: list[int] = []
 
 
 def load(path: Path) -> RecoveryPoint | None:

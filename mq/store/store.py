@@ -77,7 +77,7 @@ class MessageStore:
         self._clock = clock
         self._disk = disk or Disk()
         self._lock = StoreLock(config.root / "lock")
-        self._abort_mark = AbortMark(config.root)
+        self._abort_mark = AbortMark(config.root, self._disk)
         self._log = CommitLog(config.commit_log_path, config.commit_log_file_bytes, self._disk)
         self._queues = QueueTable(config, self._disk)
         self._index = KeyIndex(config, self._log)
@@ -116,7 +116,7 @@ class MessageStore:
         """
         root = self.config.root
         try:
-            root.mkdir(parents=True, exist_ok=True)
+            self._disk.make_folder(root)
             self._lock.acquire()
             return self._open()
         except OSError as error:
@@ -148,6 +148,10 @@ class MessageStore:
         report = recovery.run(point, self._abort_mark.read())
         self._log.prepare(report.end // self.config.commit_log_file_bytes * self.config.commit_log_file_bytes)
         self._log.continue_at(report.end)
+        if (
+            report.last_stop is not LastStop.CLEAN
+        ):  # what a killed process wrote and did not sync is seen by readers now
+            self._log.sync_between(report.begin, report.end)
         self._log.reserve_current()
         self._abort_mark.set()
         self._durable.offset = report.end
@@ -360,6 +364,10 @@ class MessageStore:
                     break
                 found.append(record)
         return found
+
+    def finish_index(self) -> None:
+        """Index all that waits, however long it takes: for tools."""
+        self._index.finish()
 
     @property
     def index_last_timestamp_ms(self) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -39,3 +41,27 @@ class StoreLock:
             _held.discard(self._path)
             os.close(self._descriptor)
             self._descriptor = None
+
+
+@contextlib.contextmanager
+def keep_brokers_away(root: Path) -> Iterator[None]:
+    """Hold a store that is only read, without writing anything: no broker can open it meanwhile.
+
+    Raises: StoreUnusable: a broker has it open.
+    """
+    path = (root / "lock").resolve()
+    sentence = f"{root} is open in a broker: stop that one, or look at a copy"
+    if path in _held:
+        raise StoreUnusable(sentence)
+    if not path.exists():
+        yield
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, 0)
+        except OSError as error:
+            raise StoreUnusable(sentence) from error
+        yield
+    finally:
+        os.close(descriptor)

@@ -9,19 +9,20 @@ off  size  field
 32   24    data version: state version, timestamp ms, counter
 56   8     slot length in ms that the wheel was written with (ours alone: RocketMQ leaves zeros here)
 ```
+No checksum: RocketMQ writes the first 56 bytes and leaves the rest, so one of ours would be wrong after it.
 Big-endian. 64 bytes at the file's start lie in one sector, so a write takes place or does not.
 Source: RocketMQ store/timer/TimerCheckpoint.java.
 """
 
 from __future__ import annotations
 
-import os
 import struct
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Final
 
 from mq.errors import CorruptRecord
+from mq.store.disk import Disk
 
 _LAYOUT = struct.Struct(">8q")
 _FILE_BYTES: Final = 4096
@@ -62,15 +63,10 @@ def pack(checkpoint: TimerCheckpoint) -> bytes:
     return _LAYOUT.pack(*astuple(checkpoint))[:56]
 
 
-def save(path: Path, checkpoint: TimerCheckpoint) -> None:
+def save(path: Path, checkpoint: TimerCheckpoint, disk: Disk) -> None:
     """Write it to disk; returns when it is there."""
-    data = _LAYOUT.pack(*astuple(checkpoint))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        if os.fstat(fd).st_size < _FILE_BYTES:
-            os.ftruncate(fd, _FILE_BYTES)
-        os.pwrite(fd, data, 0)
-        os.fdatasync(fd)
-    finally:
-        os.close(fd)
+    disk.make_folder(path.parent)
+    is_new = not path.exists()
+    disk.overwrite(path, _LAYOUT.pack(*astuple(checkpoint)), _FILE_BYTES)
+    if is_new:
+        disk.sync_folder(path.parent)

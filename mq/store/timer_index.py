@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from mq.errors import CorruptRecord
 from mq.store import timer_checkpoint
+from mq.store.disk import Disk
 from mq.store.timer_checkpoint import TimerCheckpoint
 from mq.store.timer_log import RECORD_BYTES, TimerLog, TimerRecord
 from mq.store.timer_wheel import Slot, TimerWheel
@@ -35,7 +36,8 @@ class Delivered(NamedTuple):
 class TimerIndex:
     """Units: slots are numbered `time in ms // precision_ms`; `queue_offset` counts messages of the timer topic."""
 
-    def __init__(self, root: Path, *, precision_ms: int, log_file_bytes: int) -> None:
+    def __init__(self, root: Path, *, precision_ms: int, log_file_bytes: int, disk: Disk | None = None) -> None:
+        self._disk = disk or Disk()
         self._checkpoint_path = root / "config" / "timercheck"
         self._wheel_path = root / "timerwheel"
         self._log_folder = root / "timerlog"
@@ -43,8 +45,8 @@ class TimerIndex:
         self._log_file_bytes = log_file_bytes
         self._counter = 0
         self._delivered = Delivered(0, 0)
-        self.wheel = TimerWheel(self._wheel_path)
-        self.log = TimerLog(self._log_folder, log_file_bytes)
+        self.wheel = TimerWheel(self._wheel_path, self._disk)
+        self.log = TimerLog(self._log_folder, self._disk, log_file_bytes)
         self.read_slot = 0
         self.queue_offset = 0
         self.is_dirty = False
@@ -86,11 +88,11 @@ class TimerIndex:
         self._delivered = Delivered(self.queue_offset, self.read_slot)
         self.queue_offset = first_queue_offset
         self.close()
-        self._wheel_path.unlink(missing_ok=True)
-        for path in self._log_folder.glob("*"):
-            path.unlink()
-        self.wheel = TimerWheel(self._wheel_path)
-        self.log = TimerLog(self._log_folder, self._log_file_bytes)
+        for path in (self._wheel_path, *self._log_folder.glob("*")):
+            if path.exists():
+                self._disk.unlink(path)
+        self.wheel = TimerWheel(self._wheel_path, self._disk)
+        self.log = TimerLog(self._log_folder, self._disk, self._log_file_bytes)
         self.wheel.open()
         self.log.open()
         self.is_dirty = True
@@ -108,7 +110,7 @@ class TimerIndex:
         self.log.sync()
         self.wheel.write()
         self._counter += 1
-        timer_checkpoint.save(self._checkpoint_path, self.checkpoint(now_ms))
+        timer_checkpoint.save(self._checkpoint_path, self.checkpoint(now_ms), self._disk)
         self.is_dirty = False
 
     def checkpoint(self, now_ms: int) -> TimerCheckpoint:

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from mq.errors import CorruptRecord
+from mq.store.disk import Disk
 
 FILE_BYTES: Final = 100 << 20
 MAGIC_DEFAULT: Final = 1
@@ -58,8 +59,9 @@ class TimerRecord(NamedTuple):
 
 
 class TimerLog:
-    def __init__(self, folder: Path, file_bytes: int = FILE_BYTES) -> None:
+    def __init__(self, folder: Path, disk: Disk, file_bytes: int = FILE_BYTES) -> None:
         self._folder = folder
+        self._disk = disk
         self._file_bytes = file_bytes
         self._fds: dict[int, int] = {}
         #: Where the next record goes; `open` leaves it at the end of the last file, `cut` sets it.
@@ -70,12 +72,12 @@ class TimerLog:
 
         Raises: CorruptRecord: a name that is no position, a file of another size, a file missing in the middle.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._disk.make_folder(self._folder)
         positions = sorted(self._position(path) for path in self._folder.iterdir())
         for index, position in enumerate(positions):
             if position != positions[0] + index * self._file_bytes:
                 raise CorruptRecord(self._folder, position, f"the file before {position:020d} is missing")
-            self._fds[position] = os.open(self._path(position), os.O_RDWR)
+            self._fds[position] = self._disk.open(self._path(position))
         self.end_position = positions[-1] + self._file_bytes if positions else 0
 
     @property
@@ -114,7 +116,7 @@ class TimerLog:
     def end_chain(self, position: int) -> None:
         """Make the record at a position the oldest of its slot."""
         start = position - position % self._file_bytes
-        os.pwrite(self._fds[start], _NONE, position - start + _PREVIOUS_AT)
+        self._disk.write(self._fds[start], _NONE, position - start + _PREVIOUS_AT)
 
     def scan(self, position: int) -> Iterator[tuple[int, TimerRecord]]:
         """Every record from `position` on, with where it lies, up to the first place that holds none."""
@@ -136,8 +138,8 @@ class TimerLog:
             self._delete(start)
         fd = self._fds.get(position - position % self._file_bytes)
         if fd is not None:
-            os.ftruncate(fd, position % self._file_bytes)
-            os.ftruncate(fd, self._file_bytes)
+            self._disk.resize(fd, position % self._file_bytes)
+            self._disk.resize(fd, self._file_bytes)
 
     def delete_before(self, commit_log_offset: int) -> None:
         """Drop whole files, the last excepted, whose messages are all gone from the commit log."""
@@ -151,7 +153,7 @@ class TimerLog:
 
     def sync(self) -> None:
         for start in sorted(self._fds)[-2:]:  # older files are full, and were synced when the next one was begun
-            os.fdatasync(self._fds[start])
+            self._disk.sync(self._fds[start])
 
     def close(self) -> None:
         for fd in self._fds.values():
@@ -161,13 +163,13 @@ class TimerLog:
     def _write(self, position: int, data: bytes) -> None:
         start = position - position % self._file_bytes
         if start not in self._fds:
-            self._fds[start] = os.open(self._path(start), os.O_RDWR | os.O_CREAT, 0o644)
-            os.ftruncate(self._fds[start], self._file_bytes)
-        os.pwrite(self._fds[start], data, position - start)
+            self._fds[start] = self._disk.open(self._path(start), os.O_RDWR | os.O_CREAT)
+            self._disk.resize(self._fds[start], self._file_bytes)
+        self._disk.write(self._fds[start], data, position - start)
 
     def _delete(self, start: int) -> None:
         os.close(self._fds.pop(start))
-        self._path(start).unlink()
+        self._disk.unlink(self._path(start))
 
     def _path(self, position: int) -> Path:
         return self._folder / f"{position:020d}"

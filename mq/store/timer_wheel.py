@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from mq.errors import CorruptRecord
+from mq.store.disk import Disk
 
 SLOT_COUNT: Final = 2 * 7 * 86_400
 
@@ -42,8 +43,9 @@ class Slot(NamedTuple):
 
 
 class TimerWheel:
-    def __init__(self, path: Path, slot_count: int = SLOT_COUNT) -> None:
+    def __init__(self, path: Path, disk: Disk, slot_count: int = SLOT_COUNT) -> None:
         self._path = path
+        self._disk = disk
         self._slot_count = slot_count
         self._changed: dict[int, Slot | None] = {}
         self._fd = -1
@@ -53,11 +55,11 @@ class TimerWheel:
 
         Raises: CorruptRecord: a file of another size, which RocketMQ would not start with either.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        self._disk.make_folder(self._path.parent)
+        self._fd = self._disk.open(self._path, os.O_RDWR | os.O_CREAT)
         size = os.fstat(self._fd).st_size
         if size == 0:
-            os.ftruncate(self._fd, self._slot_count * _SLOT.size)  # sparse: slots cost disk when they are used
+            self._disk.resize(self._fd, self._slot_count * _SLOT.size)  # sparse: slots cost disk when they are used
         elif size != self._slot_count * _SLOT.size:
             self.close()
             expected = self._slot_count * _SLOT.size
@@ -113,8 +115,8 @@ class TimerWheel:
         if not self._changed:
             return
         for place, slot in self._changed.items():
-            os.pwrite(self._fd, _SLOT.pack(*slot, 0) if slot else bytes(_SLOT.size), place * _SLOT.size)
-        os.fdatasync(self._fd)
+            self._disk.write(self._fd, _SLOT.pack(*slot, 0) if slot else bytes(_SLOT.size), place * _SLOT.size)
+        self._disk.sync(self._fd)
         self._changed.clear()
 
     def close(self) -> None:

@@ -6,8 +6,12 @@ import errno
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Final
 
 from mq.store.disk import Disk
+
+#: The single calls to the system, each of which may fail; `create`, `create_sparse` and `replace` are made of them.
+CALLS: Final = ("open", "resize", "reserve", "write", "sync", "rename", "unlink", "make_one_folder", "sync_folder")
 
 
 class FaultyDisk(Disk):
@@ -19,6 +23,7 @@ class FaultyDisk(Disk):
         self.number = number
         self.error = error
         self.is_lasting = is_lasting
+        self.has_failed = False
 
     def create(self, path: Path, size: int) -> int:
         self._meet("create")
@@ -28,6 +33,22 @@ class FaultyDisk(Disk):
         self._meet("create_sparse")
         return super().create_sparse(path, size)
 
+    def replace(self, path: Path, data: bytes, backup: Path | None = None) -> None:
+        self._meet("replace")
+        super().replace(path, data, backup)
+
+    def open(self, path: Path, flags: int = os.O_RDWR) -> int:
+        self._meet("open")
+        return super().open(path, flags)
+
+    def resize(self, descriptor: int, size: int) -> None:
+        self._meet("resize")
+        super().resize(descriptor, size)
+
+    def reserve(self, descriptor: int, size: int) -> None:
+        self._meet("reserve")
+        super().reserve(descriptor, size)
+
     def write(self, descriptor: int, data: bytes | bytearray | memoryview, position: int) -> None:
         self._meet("write")
         super().write(descriptor, data, position)
@@ -36,12 +57,25 @@ class FaultyDisk(Disk):
         self._meet("sync")
         super().sync(descriptor)
 
-    def replace(self, path: Path, data: bytes) -> None:
-        self._meet("replace")
-        super().replace(path, data)
+    def rename(self, path: Path, target: Path) -> None:
+        self._meet("rename")
+        super().rename(path, target)
+
+    def unlink(self, path: Path) -> None:
+        self._meet("unlink")
+        super().unlink(path)
+
+    def make_one_folder(self, path: Path) -> None:
+        self._meet("make_one_folder")
+        super().make_one_folder(path)
+
+    def sync_folder(self, folder: Path) -> None:
+        self._meet("sync_folder")
+        super().sync_folder(folder)
 
     def _meet(self, site: str) -> None:
         self.calls[site] += 1
         is_hit = self.calls[site] >= self.number if self.is_lasting else self.calls[site] == self.number
         if site == self.site and is_hit:
+            self.has_failed = True
             raise OSError(self.error, os.strerror(self.error))

@@ -6,6 +6,7 @@ import pytest
 
 from mq.errors import CorruptRecord
 from mq.store import timer_checkpoint
+from mq.store.disk import Disk
 from mq.store.timer_checkpoint import TimerCheckpoint
 
 CHECKPOINT = TimerCheckpoint(
@@ -25,12 +26,12 @@ class TestTimerCheckpoint:
         assert timer_checkpoint.load(tmp_path / "timercheck") is None
 
     def test_reads_what_it_wrote(self, tmp_path):
-        timer_checkpoint.save(tmp_path / "config" / "timercheck", CHECKPOINT)
+        timer_checkpoint.save(tmp_path / "config" / "timercheck", CHECKPOINT, Disk())
 
         assert timer_checkpoint.load(tmp_path / "config" / "timercheck") == CHECKPOINT
 
     def test_fills_4096_bytes_in_the_order_of_rocketmq(self, tmp_path):
-        timer_checkpoint.save(tmp_path / "timercheck", CHECKPOINT)
+        timer_checkpoint.save(tmp_path / "timercheck", CHECKPOINT, Disk())
 
         data = (tmp_path / "timercheck").read_bytes()
 
@@ -55,8 +56,8 @@ class TestTimerCheckpoint:
         assert found == TimerCheckpoint(1000, 52, 1, 1)
 
     def test_replaces_an_earlier_one_in_place(self, tmp_path):
-        timer_checkpoint.save(tmp_path / "timercheck", CHECKPOINT)
-        timer_checkpoint.save(tmp_path / "timercheck", TimerCheckpoint(2000, 104, 2, 2))
+        timer_checkpoint.save(tmp_path / "timercheck", CHECKPOINT, Disk())
+        timer_checkpoint.save(tmp_path / "timercheck", TimerCheckpoint(2000, 104, 2, 2), Disk())
 
         assert timer_checkpoint.load(tmp_path / "timercheck") == TimerCheckpoint(2000, 104, 2, 2)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from mq.errors import CorruptRecord
+from mq.store.disk import Disk
 from mq.store.timer_log import FILE_BYTES, RECORD_BYTES, TimerLog, TimerRecord
 
 #: Room for four records; what is left, 52 bytes, is too little for a fifth and a blank.
@@ -14,7 +15,7 @@ SMALL = 5 * RECORD_BYTES
 
 @pytest.fixture
 def log(tmp_path) -> Iterator[TimerLog]:
-    opened = TimerLog(tmp_path / "timerlog", SMALL)
+    opened = TimerLog(tmp_path / "timerlog", Disk(), SMALL)
     opened.open()
     yield opened
     opened.close()
@@ -33,7 +34,7 @@ def record(number: int = 0, previous: int = -1) -> TimerRecord:
 
 
 def reopened(tmp_path) -> TimerLog:
-    log = TimerLog(tmp_path / "timerlog", SMALL)
+    log = TimerLog(tmp_path / "timerlog", Disk(), SMALL)
     log.open()
     return log
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from mq.errors import CorruptRecord
+from mq.store.disk import Disk
 from mq.store.timer_wheel import SLOT_COUNT, Slot, TimerWheel
 
 SLOT_BYTES = 32
@@ -15,14 +16,14 @@ NOON = 864_000
 
 @pytest.fixture
 def wheel(tmp_path) -> Iterator[TimerWheel]:
-    opened = TimerWheel(tmp_path / "timerwheel", slot_count=100)
+    opened = TimerWheel(tmp_path / "timerwheel", Disk(), slot_count=100)
     opened.open()
     yield opened
     opened.close()
 
 
 def reopened(tmp_path, slot_count: int = 100) -> TimerWheel:
-    wheel = TimerWheel(tmp_path / "timerwheel", slot_count)
+    wheel = TimerWheel(tmp_path / "timerwheel", Disk(), slot_count)
     assert wheel.open()
     return wheel
 
@@ -93,7 +94,7 @@ class TestOccupied:
 
 class TestFile:
     def test_has_the_size_of_rocketmq(self, tmp_path):
-        wheel = TimerWheel(tmp_path / "timerwheel")
+        wheel = TimerWheel(tmp_path / "timerwheel", Disk())
         wheel.open()
         wheel.close()
 
@@ -131,4 +132,4 @@ class TestFile:
         (tmp_path / "timerwheel").write_bytes(bytes(320))
 
         with pytest.raises(CorruptRecord, match="38707200 bytes, not 320"):
-            TimerWheel(tmp_path / "timerwheel").open()
+            TimerWheel(tmp_path / "timerwheel", Disk()).open()
