@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mq.cli import bench, serve
+from mq.cli import bench, serve, store
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,8 +26,12 @@ def main(arguments: list[str] | None = None) -> int:
     purpose = "put a load on a broker and print what it took"
     bench.add_arguments(commands.add_parser("bench", help=purpose, description=purpose))
 
+    purpose = "look at the files of a broker that is not running, or hand them over"
+    store.add_arguments(commands.add_parser("store", help=purpose, description=purpose))
+
     args = parser.parse_args(arguments)
-    return bench.run(args) if args.command == "bench" else serve.run(args)
+    run = {"bench": bench.run, "store": store.run}.get(args.command, serve.run)
+    return run(args)
 
 
 if __name__ == "__main__":
