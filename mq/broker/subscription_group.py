@@ -6,7 +6,8 @@ Source: RocketMQ SubscriptionGroupManager.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from mq.broker.system_names import SYSTEM_GROUPS, is_system_group
@@ -34,6 +35,7 @@ class SubscriptionGroups:
         self.data_version = DataVersion()
         #: Group -> topic -> the sum of what is forbidden, of which `FORBIDDEN_TO_READ` is all there is.
         self.forbidden: dict[str, dict[str, int]] = {}
+        self._is_together = False
 
     def load(self) -> None:
         stored = json_files.load(self._path, SubscriptionGroupWrapper.from_json)
@@ -112,8 +114,29 @@ class SubscriptionGroups:
     def _change(self, groups: dict[str, SubscriptionGroupConfig], forbidden: dict[str, dict[str, int]]) -> None:
         """Take over changed tables, once they are on disk. Raises: OSError: nothing has changed then."""
         version = self.data_version.next(self._broker.clock.now_ms())
-        json_files.save(self._path, SubscriptionGroupWrapper(version, groups, forbidden).to_dict())
+        if not self._is_together:
+            self._save(groups, forbidden, version)
         self._groups, self.forbidden, self.data_version = groups, forbidden, version
+
+    def _save(
+        self, groups: dict[str, SubscriptionGroupConfig], forbidden: dict[str, dict[str, int]], version: DataVersion
+    ) -> None:
+        json_files.save(self._path, SubscriptionGroupWrapper(version, groups, forbidden).to_dict())
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Write the file once for all changes made inside. Raises: OSError: none of them has been made then."""
+        before = self._groups, self.forbidden, self.data_version
+        self._is_together = True
+        try:
+            yield
+            if self.data_version is not before[-1]:
+                self._save(self._groups, self.forbidden, self.data_version)
+        except BaseException:
+            self._groups, self.forbidden, self.data_version = before
+            raise
+        finally:
+            self._is_together = False
 
 
 def _without(table: dict[str, Item], name: str) -> dict[str, Item]:

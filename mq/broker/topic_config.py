@@ -8,8 +8,9 @@ Source: RocketMQ TopicConfigManager.
 
 from __future__ import annotations
 
+import contextlib
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from mq.broker import system_names
@@ -37,6 +38,7 @@ class Topics:
         self._path = broker.config.store_root.expanduser() / "config" / "topics.json"
         self._topics: dict[str, TopicConfig] = {}
         self.data_version = DataVersion()
+        self._is_together = False
 
     def load(self) -> None:
         """Read the file, then add what a broker owns; entries of the file win over the built-in ones."""
@@ -181,10 +183,29 @@ class Topics:
         """Take over a changed table, once it is on disk. Raises: OSError: nothing has changed then."""
         # Name servers compare versions: a change that leaves the version alone would not reach any client.
         version = self.data_version.next(self._broker.clock.now_ms())
-        json_files.save(self._path, TopicConfigSerializeWrapper(version, topics).to_dict())
+        if not self._is_together:
+            self._save(topics, version)
         self._topics, self.data_version = topics, version
         if announce:
             self._broker.name_servers.changed()
+
+    def _save(self, topics: dict[str, TopicConfig], version: DataVersion) -> None:
+        json_files.save(self._path, TopicConfigSerializeWrapper(version, topics).to_dict())
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Write the file once for all changes made inside. Raises: OSError: none of them has been made then."""
+        before = self._topics, self.data_version
+        self._is_together = True
+        try:
+            yield
+            if self.data_version is not before[-1]:
+                self._save(self._topics, self.data_version)
+        except BaseException:
+            self._topics, self.data_version = before
+            raise
+        finally:
+            self._is_together = False
 
 
 def changed_attributes(current: dict[str, str], changes: Iterable[str]) -> dict[str, str]:

@@ -1,7 +1,10 @@
 """Heartbeats and what follows from them: client lists, notifications, retry topics, farewells."""
 
 import asyncio
+import errno
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +12,7 @@ from mq.broker.clients import EXPIRY_S, MAX_GROUPS_PER_CLIENT
 from mq.broker.tests.wire import Wire
 from mq.remoting.bodies import (
     CheckClientRequestBody,
+    ConsumerData,
     HeartbeatData,
     ProducerData,
     SubscriptionData,
@@ -17,6 +21,8 @@ from mq.remoting.bodies import (
 from mq.remoting.codes import RequestCode, ResponseCode
 from mq.remoting.command import RemotingCommand
 from mq.remoting.connection import Connection, Handler
+from mq.store import json_files
+from mq.store.disk import Disk
 
 
 class Notices:
@@ -46,6 +52,38 @@ class TestHeartbeat:
         topic = wire.broker.topics.get("%RETRY%orders")
         assert topic is not None
         assert (topic.read_queue_nums, topic.write_queue_nums, topic.perm) == (1, 1, 6)
+
+    async def test_writes_each_file_once_however_many_groups_are_new(self, wire: Wire, monkeypatch: pytest.MonkeyPatch):
+        saved: list[str] = []
+        save = json_files.save
+
+        def counted(path: Path, value: dict[str, Any], disk: Disk | None = None) -> None:
+            saved.append(path.name)
+            save(path, value, disk)
+
+        monkeypatch.setattr(json_files, "save", counted)
+        names = [f"group-{number}" for number in range(200)]
+        data = HeartbeatData(
+            client_id="many", producer_data_set=[], consumer_data_set=[ConsumerData(group_name=name) for name in names]
+        )
+
+        assert (await wire.call(RequestCode.HEART_BEAT, body=data.to_json(), timeout_s=10)).code == 0
+
+        assert sorted(saved) == ["subscriptionGroup.json", "topics.json"]
+        on_disk = json.loads((wire.broker.config.store_root / "config" / "topics.json").read_text())["topicConfigTable"]
+        assert {f"%RETRY%{name}" for name in names} <= on_disk.keys()
+        assert await wire.consumer_ids("group-199") == ["many"]
+
+    async def test_changes_nothing_when_the_disk_refuses(self, wire: Wire, monkeypatch: pytest.MonkeyPatch):
+        def refuse(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(json_files, "save", refuse)
+
+        assert (await wire.heartbeat("orders", {"order-events": "*"})).code != 0
+
+        assert wire.broker.groups.get("orders") is None
+        assert wire.broker.topics.get("%RETRY%orders") is None
 
     async def test_skips_a_group_with_an_illegal_name(self, wire: Wire):
         assert (await wire.heartbeat("a b", {"order-events": "*"})).code == 0
