@@ -18,22 +18,28 @@ from mq.broker.app import Broker
 from mq.broker.config import BrokerConfig
 from mq.clock import OffsetFileClock, move_offset_file
 from mq.message import ReceivedMessage, ids, properties, record
-from mq.remoting.bodies import HeartbeatData, ProducerData
+from mq.remoting.bodies import ConsumerData, HeartbeatData, ProducerData, SubscriptionData
 from mq.remoting.client import RemotingClient
 from mq.remoting.codes import RequestCode
 from mq.remoting.command import RemotingCommand
 from mq.remoting.headers import (
     CheckTransactionStateRequestHeader,
+    ConsumerSendMsgBackRequestHeader,
     EndTransactionRequestHeader,
     PullMessageRequestHeader,
     PullSysFlag,
+    QueryConsumerOffsetRequestHeader,
     SendMessageRequestHeaderV2,
+    UpdateConsumerOffsetRequestHeader,
 )
+from mq.store.check import check_store
+from mq.store.config import StoreConfig
+from mq.store.export import export_store
 from tests.interop import apache
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
 
-TOPIC, GROUP = "order-timers", "checkout"
+TOPIC, GROUP, WATCHER = "order-timers", "checkout", "watcher"
 COMMIT = 8
 #: Long enough for a broker to stop and a JVM to start.
 LATER_S = 25
@@ -54,7 +60,10 @@ class Client:
         await self._client.close()
 
     async def heartbeat(self) -> None:
-        body = HeartbeatData(client_id="handover", producer_data_set=[ProducerData(GROUP)], consumer_data_set=[])
+        consumer = ConsumerData(group_name=WATCHER, subscription_data_set=[SubscriptionData(topic=TOPIC)])
+        body = HeartbeatData(
+            client_id="handover", producer_data_set=[ProducerData(GROUP)], consumer_data_set=[consumer]
+        )
         await self._invoke(RemotingCommand.request(RequestCode.HEART_BEAT, body=body.to_json()))
 
     async def send(self, body: str, *, is_half: bool = False, **asked: str) -> RemotingCommand:
@@ -86,6 +95,29 @@ class Client:
         )
         await self._invoke(RemotingCommand.request(RequestCode.END_TRANSACTION, header))
 
+    async def commit_offset(self, queue_offset: int) -> None:
+        header = UpdateConsumerOffsetRequestHeader(
+            consumer_group=WATCHER, topic=TOPIC, queue_id=0, commit_offset=queue_offset
+        )
+        await self._invoke(RemotingCommand.request(RequestCode.UPDATE_CONSUMER_OFFSET, header))
+
+    async def committed_offset(self) -> int:
+        header = QueryConsumerOffsetRequestHeader(consumer_group=WATCHER, topic=TOPIC, queue_id=0)
+        response = await self._invoke(RemotingCommand.request(RequestCode.QUERY_CONSUMER_OFFSET, header))
+        return int(response.ext_fields["offset"])
+
+    async def give_up(self, queue_offset: int) -> None:
+        """Send a message back that may not be tried again: it becomes a dead letter."""
+        (message,) = [found for found in await self._pull(0, 1000) if found.queue_offset == queue_offset]
+        header = ConsumerSendMsgBackRequestHeader(
+            offset=message.commit_log_offset, group=WATCHER, delay_level=-1, origin_topic=TOPIC, max_reconsume_times=0
+        )
+        response = await self._invoke(RemotingCommand.request(RequestCode.CONSUMER_SEND_MSG_BACK, header))
+        assert response.code == 0, response.remark
+
+    async def dead_letters(self) -> list[bytes]:
+        return [message.body for message in await self._pull(0, 1000, topic=f"%DLQ%{WATCHER}")]
+
     async def stored(self, count: int, within_s: float) -> dict[str, int]:
         """Bodies and store times of the topic's messages; waits for `count`, then a little for more than that."""
         found: list[ReceivedMessage] = []
@@ -96,10 +128,10 @@ class Client:
         assert len({message.body for message in found}) == len(found), "delivered twice"
         return {message.body.decode(): message.store_timestamp_ms for message in found}
 
-    async def _pull(self, queue_offset: int, wait_ms: int) -> list[ReceivedMessage]:
+    async def _pull(self, queue_offset: int, wait_ms: int, topic: str = TOPIC) -> list[ReceivedMessage]:
         header = PullMessageRequestHeader(
-            consumer_group="watcher",
-            topic=TOPIC,
+            consumer_group=WATCHER,
+            topic=topic,
             queue_id=0,
             queue_offset=queue_offset,
             max_msg_nums=32,
@@ -145,14 +177,26 @@ async def send_everything(client: Client) -> dict[str, int]:
     await client.send_half("transaction, open")
     await client.send("ordinary")
     assert (await client.stored(4, within_s=15)).keys() == DELIVERED
+    await client.heartbeat()
+    await client.commit_offset(3)
+    await client.give_up(2)
     return due
 
 
 async def expect_the_rest(client: Client, due: dict[str, int], within_s: float) -> None:
+    assert await client.committed_offset() == 3
+    assert len(await client.dead_letters()) == 1
     stored = await client.stored(6, within_s)
 
     assert stored.keys() == DELIVERED | due.keys()
     assert all(stored[body] >= due_ms for body, due_ms in due.items())
+
+
+def expect_a_sound(store: Path) -> None:
+    """`mq store check` has nothing to say about the store."""
+    report = check_store(StoreConfig(store))
+
+    assert report.damage_count == 0, report.to_dict()
 
 
 async def expect_a_check_of_the_open_one_alone(client: Client) -> None:
@@ -168,12 +212,16 @@ class TestFromOursToRocketMQ:
         store = tmp_path / "store"
         async with our_broker(store, OffsetFileClock(tmp_path / "offset")) as client:
             due = await send_everything(client)
+        expect_a_sound(store)
+        exported = tmp_path / "exported"
+        assert export_store(StoreConfig(store), exported).is_clean
 
-        with apache.apache_rocketmq(tmp_path, {"transactionCheckInterval": "1000"}, store=store) as cluster:
+        with apache.apache_rocketmq(tmp_path, {"transactionCheckInterval": "1000"}, store=exported) as cluster:
             client = Client(cluster.broker)
             await expect_a_check_of_the_open_one_alone(client)
             await expect_the_rest(client, due, within_s=60)
             await client.close()
+        expect_a_sound(exported)
 
 
 class TestFromRocketMQToOurs:
@@ -182,8 +230,10 @@ class TestFromRocketMQToOurs:
             client = Client(cluster.broker)
             due = await send_everything(client)
             await client.close()
+        expect_a_sound(tmp_path / "store")
 
         async with our_broker(tmp_path / "store", OffsetFileClock(tmp_path / "offset")) as client:
             await expect_a_check_of_the_open_one_alone(client)
             move_offset_file(tmp_path / "offset", LATER_S * 1000)
             await expect_the_rest(client, due, within_s=15)
+        expect_a_sound(tmp_path / "store")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from mq.clock import ManualClock
 from mq.message import Host, properties, record
+from mq.store.check import check_store
 from mq.store.config import StoreConfig
+from mq.store.export import export_store
 from mq.store.store import MessageStore
 from tests.interop import apache
 
@@ -129,6 +131,67 @@ def test_rocketmq_reads_what_a_killed_broker_of_ours_left(tmp_path: Path) -> Non
     theirs = store_tool(root, SMALL, "dump", str(tmp_path / "crashed"), "from-python#key-59")
 
     assert theirs == [*asyncio.run(dumped(root, SMALL)), "query from-python#key-59 1"]
+
+
+def test_rocketmq_reads_long_topics_and_hosts_of_ip_version_6(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    long = f"%RETRY%{'g' * 150}"  # with two bytes for its length: magic V2
+    far = Host("2001:db8::1", 5555)
+    messages = list(numbered(30))
+    messages[::3] = [replace(message, topic=long) for message in messages[::3]]
+    messages[::2] = [replace(message, born_host=far) for message in messages[::2]]
+    asyncio.run(append(root, SMALL, messages))
+
+    theirs = store_tool(root, SMALL, "dump", str(root), "from-python#key-7")
+
+    assert theirs == [*asyncio.run(dumped(root, SMALL)), "query from-python#key-7 1"]
+    assert sum(line.startswith(f"message {long}") for line in theirs) == 10
+
+
+def test_rocketmq_goes_on_after_our_first_messages_expired(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    asyncio.run(append(root, SMALL, numbered(120)))
+    (root / "commitlog" / f"{0:020d}").unlink()
+
+    ours = asyncio.run(dumped(root, SMALL))
+    theirs = store_tool(root, SMALL, "dump", str(root))
+
+    assert theirs == ours
+    assert any(line.startswith("queue from-python") and line.split()[3] != "0" for line in theirs)
+
+
+def test_rocketmq_opens_our_commit_log_alone(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    asyncio.run(append(root, SMALL, numbered(60)))
+    shutil.copytree(root / "commitlog", tmp_path / "alone" / "commitlog")
+
+    theirs = store_tool(root, SMALL, "dump", str(tmp_path / "alone"), "from-python#key-59")
+
+    assert theirs == [*asyncio.run(dumped(root, SMALL)), "query from-python#key-59 1"]
+
+
+def test_rocketmq_reads_what_we_exported_from_a_killed_broker_and_from_its_own(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    asyncio.run(append(root, SMALL, numbered(60), crash=True))
+    assert export_store(SMALL.config(tmp_path / "crashed"), tmp_path / "exported").is_clean
+    store_tool(tmp_path / "exported", SMALL, "write", str(tmp_path / "exported"), "20")
+    assert export_store(SMALL.config(tmp_path / "exported"), tmp_path / "again").report.damage_count == 0
+
+    theirs = store_tool(root, SMALL, "dump", str(tmp_path / "again"), "from-python#key-59", "from-java#key-19")
+
+    assert theirs[-2:] == ["query from-python#key-59 1", "query from-java#key-19 1"]
+    assert sum(line.startswith("message ") for line in theirs) == 80
+
+
+@pytest.mark.parametrize("sizes", [SMALL, AS_SHIPPED], ids=["small", "as-shipped"])
+def test_a_check_of_what_rocketmq_wrote_has_nothing_to_say(tmp_path: Path, sizes: Sizes) -> None:
+    root = tmp_path / "store"
+    store_tool(root, sizes, "write", str(root), "60")
+
+    report = check_store(sizes.config(root))
+
+    assert report.damage_count == 0, report.to_dict()
+    assert [part.items for part in report.parts if part.name in ("commit log", "consume queues")] == [60, 60]
 
 
 @pytest.mark.parametrize("sizes", [SMALL, AS_SHIPPED], ids=["small", "as-shipped"])
