@@ -120,7 +120,7 @@ class QueueCheck:
             elif queue is not None:
                 what = f"the entry of message {at} says {actual}, the log says {expected}"
                 self.part.add_damage(*queue.place_of(at), what)
-        if queue is not None:
+        if queue is not None and 0 <= first <= queue.end():  # else the number itself is damaged
             if first > queue.confirmed_to:
                 self._unconfirmed.append((queue, queue.confirmed_to, first))
             queue.confirmed_to = max(queue.confirmed_to, first + len(entries) // ENTRY_BYTES)

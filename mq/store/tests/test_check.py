@@ -109,6 +109,14 @@ class TestDamage:
         begin = max(offset for offset in record_begins(path) if offset < at)
         assert (path.name, begin) in log_damage
 
+    def test_of_a_records_queue_offset_is_named(self, root: Path) -> None:
+        """From a run with seed 542959250: a bit flipped, and the record says it is message 2 ** 56 of its queue."""
+        path = root / "commitlog" / f"{0:020d}"
+        begin = record_begins(path)[3]
+        self.change(path, begin + 20, b"\x01")
+
+        assert (path.name, begin) in named(check_store(small_config(root)))
+
     def test_of_a_queue_entry_is_named(self, root: Path) -> None:
         self.change(root / "consumequeue" / "orders" / "0" / f"{0:020d}", 45, b"\x55")
 
