@@ -42,6 +42,11 @@ class QueueFiles:
                     data[low - begin : high - begin] = os.pread(opened.fileno(), high - low, low - file.start)
         return bytes(data)
 
+    def written(self, begin: int, end: int) -> bytes:
+        """The entries between two offsets, without the zeros behind them: most of a queue's last file is such."""
+        data = self.read(begin, max(end - begin, 0))
+        return data[: -(-len(data.rstrip(b"\0")) // ENTRY_BYTES) * ENTRY_BYTES]
+
     def place_of(self, queue_offset: int) -> tuple[Path, int]:
         """File and offset of an entry."""
         position = queue_offset * ENTRY_BYTES
@@ -98,7 +103,8 @@ class QueueCheck:
 
     def finish(self, log: LogCheck) -> None:
         named = {(found.path, found.offset) for found in log.part.damage}
-        for queue, begin, end in self._unconfirmed:
+        behind = [(queue, queue.confirmed_to, queue.end()) for queue in self._queues.values()]
+        for queue, begin, end in self._unconfirmed + behind:
             for at, path, offset in self._unconfirmed_records(queue, begin, end, log):
                 if (path, offset) not in named:
                     what = f"not message {at} of queue {queue.folder}, which points here"
@@ -129,10 +135,11 @@ class QueueCheck:
         self, queue: QueueFiles, begin: int, end: int, log: LogCheck
     ) -> Iterator[tuple[int, Path, int]]:
         """Where entries point to without a record that answers: it names another queue, or is damaged."""
-        for at, entry in enumerate(_entries(queue.read(begin, end - begin)), begin):
+        for at, entry in enumerate(_entries(queue.written(begin, end)), begin):
             position = entry[0]
             file = next((file for file in log.files if file.start <= position < file.start + file.size), None)
-            if entry not in ((0, 0, 0), PADDING_ENTRY) and file is not None:
+            is_padding = entry in ((0, 0, 0), PADDING_ENTRY) or entry[1] <= 0
+            if not is_padding and file is not None and position < log.shape.end:
                 yield at, file.path, position - file.start
 
     def _judge_missing(self, topic: str, queue_id: int, missing: list[int]) -> None:
@@ -149,9 +156,7 @@ class QueueCheck:
     def _check_rest(self, queue: QueueFiles, log_end: int) -> None:
         """Behind what the log confirmed there is nothing, or what a cut-off end of the log has left."""
         begin = queue.confirmed_to
-        for at, (commit_log_offset, size, code) in enumerate(
-            _entries(queue.read(begin, max(queue.end() - begin, 0))), begin
-        ):
+        for at, (commit_log_offset, size, code) in enumerate(_entries(queue.written(begin, queue.end())), begin):
             if (commit_log_offset, size, code) in ((0, 0, 0), PADDING_ENTRY):
                 continue
             if not (commit_log_offset >= 0 < size):
