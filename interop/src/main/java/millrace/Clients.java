@@ -13,16 +13,20 @@ import org.apache.rocketmq.client.consumer.listener.ConsumeOrderlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerOrderly;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.common.TopicConfig;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
+import org.apache.rocketmq.tools.command.CommandUtil;
 
 /** Official clients of the cluster that `-Dnamesrv=host:port` names, with short intervals, so that a test does not wait for a 30 s poll. */
 final class Clients {
     static final String NAMESRV = System.getProperty("namesrv");
     static final String CLUSTER = System.getProperty("cluster", "DefaultCluster");
     static final long PATIENCE_SECONDS = 30;
+    /** The clients' own 3 s are too short for a machine that also runs two brokers and three compilers. */
+    static final int PATIENCE_MILLIS = (int) TimeUnit.SECONDS.toMillis(PATIENCE_SECONDS);
 
     private Clients() {}
 
@@ -34,6 +38,7 @@ final class Clients {
     static <T extends ClientConfig> T configured(T client) {
         client.setNamesrvAddr(NAMESRV);
         client.setInstanceName(unique("instance"));
+        client.setMqClientApiTimeout(PATIENCE_MILLIS);
         client.setPollNameServerInterval(1000);
         client.setHeartbeatBrokerInterval(1000);
         client.setPersistConsumerOffsetInterval(500);
@@ -42,12 +47,13 @@ final class Clients {
 
     static DefaultMQProducer producer() throws Exception {
         DefaultMQProducer producer = configured(new DefaultMQProducer(unique("producers")));
+        producer.setSendMsgTimeout(PATIENCE_MILLIS);
         producer.start();
         return producer;
     }
 
     static DefaultMQAdminExt admin() throws Exception {
-        DefaultMQAdminExt admin = configured(new DefaultMQAdminExt());
+        DefaultMQAdminExt admin = configured(new DefaultMQAdminExt(PATIENCE_MILLIS));
         admin.start();
         return admin;
     }
@@ -57,7 +63,12 @@ final class Clients {
         String topic = unique(prefix);
         DefaultMQAdminExt admin = admin();
         try {
-            admin.createTopic(CLUSTER, topic, 4, null);
+            TopicConfig config = new TopicConfig(topic);
+            config.setReadQueueNums(4);
+            config.setWriteQueueNums(4);
+            for (String master : CommandUtil.fetchMasterAddrByClusterName(admin, CLUSTER)) {
+                admin.createAndUpdateTopicConfig(master, config);
+            }
             awaitRoute(admin, topic);
         } finally {
             admin.shutdown();
@@ -83,6 +94,18 @@ final class Clients {
         consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         consumer.subscribe(topic, tags);
         return consumer;
+    }
+
+    /** Send a message to a waiting consumer, and return what that consumer got. */
+    static MessageExt sentAndReceived(DefaultMQProducer producer, Message message) throws Exception {
+        Inbox inbox = new Inbox();
+        DefaultMQPushConsumer consumer = consumer(unique("g"), message.getTopic(), "*");
+        consumer.registerMessageListener((MessageListenerConcurrently) inbox);
+        consumer.start();
+        producer.send(message);
+        MessageExt received = inbox.next();
+        consumer.shutdown();
+        return received;
     }
 
     /** Consumes successfully whatever comes, and hands it to the test. */

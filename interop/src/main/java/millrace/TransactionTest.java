@@ -47,6 +47,7 @@ class TransactionTest {
         String topic = Clients.topic("transaction");
         Answers answers = new Answers(atOnce, whenChecked);
         TransactionMQProducer producer = Clients.configured(new TransactionMQProducer(Clients.unique("payers")));
+        producer.setSendMsgTimeout(Clients.PATIENCE_MILLIS);
         producer.setTransactionListener(answers);
         producer.start();
         Clients.Inbox inbox = new Clients.Inbox();

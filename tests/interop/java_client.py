@@ -1,0 +1,68 @@
+"""The official Java client, of two releases: the JUnit classes in `interop/src` that carry no tag.
+
+A class with a tag needs a broker that is set up for it (access control, TLS), and a test of its own that starts one.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+from tests.interop.apache import Cluster
+from tests.interop.judging import FAILED, Answers, Judge
+from tests.interop.maven import V4, V5, Module
+
+PARALLEL = 6
+JUNIT = (
+    "org.junit.platform.console.ConsoleLauncher",
+    "execute",
+    "--disable-banner",
+    "--details=none",
+    "--include-tag=none()",
+    "--config=junit.jupiter.execution.parallel.enabled=true",
+    "--config=junit.jupiter.execution.parallel.mode.default=concurrent",
+    "--config=junit.jupiter.execution.parallel.config.strategy=fixed",
+    f"--config=junit.jupiter.execution.parallel.config.fixed.parallelism={PARALLEL}",
+)
+
+
+def run(module: Module, cluster: Cluster, folder: Path) -> Answers:
+    jvm = (
+        "-Xmx512m",
+        f"-Dnamesrv={cluster.namesrv}",
+        "-Dlevel2.ms=2000",
+        "-Drocketmq.client.rebalance.waitInterval=1000",
+        f"-Duser.home={folder}",
+    )
+    scan = f"--scan-classpath={module.target / 'classes'}"
+    done = module.java(*JUNIT, scan, f"--reports-dir={folder}", jvm=jvm, timeout_s=300)
+    print(done.stdout, done.stderr)
+    return outcomes(folder / "TEST-junit-jupiter.xml")
+
+
+def outcomes(report: Path) -> Answers:
+    """What JUnit wrote about each case: method names become sentences, and a failure keeps its first line."""
+    answers = {}
+    for case in ElementTree.parse(report).getroot().iter("testcase"):
+        failure = case.find("failure") if case.find("failure") is not None else case.find("error")
+        answer = "passes" if failure is None else f"{FAILED}: {failure.get('message', '')}".partition("\n")[0]
+        answers[sentence(case.get("name", ""))] = answer
+    return dict(sorted(answers.items()))
+
+
+def sentence(method: str) -> str:
+    """`offsetsAreRememberedByTheBroker()` as a person would write it."""
+    return re.sub(r"(?<!^)([A-Z])", lambda match: f" {match[1].lower()}", method.removesuffix("()"))
+
+
+def judge(version: str, module: Module) -> Judge:
+    return Judge(
+        name=f"Java client {version}",
+        run=lambda cluster, folder: run(module, cluster, folder),
+        prepare=module.build,
+        tools=("java", "javac", "mvn"),
+    )
+
+
+JUDGES = (judge("5.3.3", V5), judge("4.9.8", V4))

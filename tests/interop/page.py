@@ -1,0 +1,50 @@
+"""The tables of docs/compatibility.md that a run writes: for each judge its cases and the answers of both brokers."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+
+from tests.interop.judging import Judge
+from tests.interop.maven import PROJECT
+
+PAGE = PROJECT / "docs" / "compatibility.md"
+WIDEST = 100
+
+
+def update(judge: Judge, seen: dict[str, dict[str, str]]) -> str:
+    """Put what was seen between the judge's two marks; the difference to what stood there, empty if there is none.
+
+    Raises: ValueError: the page has no place for this judge.
+    """
+    old = PAGE.read_text()
+    begin, end = f"<!-- seen by {judge.name} -->\n", "<!-- end -->"
+    before, found, rest = old.partition(begin)
+    if not found or end not in rest:
+        raise ValueError(f"{PAGE.name} lacks the lines {begin.strip()} and {end}")
+    new = before + begin + "".join(f"{line}\n" for line in table(judge, seen)) + rest[rest.index(end) :]
+    PAGE.write_text(new)
+    return "".join(difflib.unified_diff(old.splitlines(True), new.splitlines(True), "in the repository", "seen", n=0))
+
+
+def table(judge: Judge, seen: dict[str, dict[str, str]]) -> Iterator[str]:
+    reasons = judge.differences or {}
+    yield f"| {judge.name} | bundled broker | Apache RocketMQ 5.3.3 |{' why |' if reasons else ''}"
+    yield f"| --- | --- | --- |{' --- |' if reasons else ''}"
+    for case, bundled in seen["bundled"].items():
+        why = f" {reasons.get(case, '')} |" if reasons else ""
+        yield f"| {case} | {short(bundled)} | {short(seen['apache'].get(case, 'not run'))} |{why}"
+
+
+def short(answer: str) -> str:
+    """The first line, and how many there are."""
+    first, *others = answer.split("\n")
+    text = first if len(first) <= WIDEST else first[:WIDEST] + "..."
+    text = text.replace("|", "\\|").replace("<", "&lt;")
+    return f"{text} (and {len(others)} lines)" if others else text
+
+
+def side_by_side(case: str, bundled: str, apache: str) -> str:
+    """The lines of two answers that differ."""
+    lines = difflib.unified_diff(apache.split("\n"), bundled.split("\n"), "apache", "bundled", lineterm="", n=1)
+    return "\n".join([case, *lines])
