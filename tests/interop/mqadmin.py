@@ -1,0 +1,188 @@
+"""The released `mqadmin`: every command of it that a cluster of one broker can answer, one after another.
+
+The commands tell a story, so that each finds something: topics are made, messages sent and consumed, looked for,
+counted, consumed again, and all is taken away at the end. `{broker}` and what earlier commands printed are filled in.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from tests.interop.apache import Cluster
+from tests.interop.judging import FAILED, Answers, Judge
+from tests.interop.maven import V5
+
+#: Ask again until the answer has what is waited for: queues and counters follow the log by a moment.
+PATIENCE_S = 30
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line; `until` is a pattern in the answer to wait for, and `keeps` one whose first group gets a name."""
+
+    line: str
+    until: str = ""
+    keeps: tuple[str, str] = ("", "")
+    is_sorted: bool = False
+    only: str = ""
+
+
+COMMANDS = (
+    Command("updateTopic -c DefaultCluster -t orders -r 4 -w 4"),
+    Command("updateTopic -b {broker} -t parcels -r 2 -w 2 -o true"),
+    Command("updateTopic -b {broker} -t no+such/topic"),
+    Command("updateTopic -b {broker} -t TBW102"),
+    Command("updateTopicPerm -c DefaultCluster -t parcels -p 4"),
+    Command("topicRoute -t orders"),
+    Command("topicRoute -t parcels"),
+    Command("topicRoute -t nowhere"),
+    Command("updateTopicPerm -b {broker} -t parcels -p 6"),
+    Command("updateOrderConf -t parcels -m put -v broker-a:2"),
+    Command("updateOrderConf -t parcels -m get"),
+    Command("updateOrderConf -t parcels -m delete"),
+    Command("allocateMQ -t orders -i 10.0.0.1,10.0.0.2,10.0.0.3"),
+    Command("+consume checkout orders", keeps=("client", r"(\S+)")),
+    Command("+produce tills orders"),
+    Command(
+        "sendMessage -t orders -p hello -k order-17 -c paid -b broker-a -i 0", keeps=("unique", r"([0-9A-F]{32,})")
+    ),
+    Command("sendMessage -t orders -p goodbye -k order-18 -c refunded -b broker-a -i 1"),
+    Command("checkMsgSendRT -t orders -a 2 -s 16"),
+    Command("topicStatus -t orders", until=r"broker-a +1 +0 +[12]"),
+    Command("topicClusterList -t orders"),
+    Command("topicList", is_sorted=True),
+    Command("topicList -c", is_sorted=True),
+    Command("clusterList"),
+    Command("clusterList -m"),
+    Command("+interrupt clusterRT -a 1 -s 16 -i 1", only=r"Cluster"),
+    Command("sendMsgStatus -b broker-a -c 2"),
+    Command("consumerConnection -g checkout"),
+    Command("consumerConnection -g nobody"),
+    Command("producerConnection -g tills -t orders"),
+    Command("producerConnection -g nobody -t orders"),
+    Command("producer -b {broker}", is_sorted=True),
+    Command("consumerProgress -g checkout", until=r"Diff Total: 0"),
+    Command("consumerProgress -g nobody"),
+    Command("consumerProgress", is_sorted=True),
+    Command("consumerStatus -g checkout -i {client}", is_sorted=True),
+    Command("statsAll -t orders"),
+    Command("statsAll", is_sorted=True),
+    Command("brokerConsumeStats -b {broker}", is_sorted=True),
+    Command("brokerStatus -b {broker}", is_sorted=True),
+    Command("updateBrokerConfig -b {broker} -k fileReservedTime -v 48"),
+    Command("updateBrokerConfig -b {broker} -k brokerConfigPath -v anywhere"),
+    Command("getBrokerConfig -b {broker}", is_sorted=True),
+    Command("getBrokerConfig -c DefaultCluster", is_sorted=True),
+    Command("queryMsgByKey -t orders -k order-17", until="ID|[0-9A-F]{32}"),
+    Command("queryMsgByUniqueKey -t orders -i {unique}", keeps=("id", r"OffsetID: +(\S+)")),
+    Command("queryMsgByUniqueKey -t orders -i {unique} -g checkout -d {client}"),
+    Command("queryMsgById -t orders -i {id}"),
+    Command("queryMsgById -t orders -i {id} -g checkout -d {client}"),
+    Command("queryMsgById -t orders -i {unique} -s true"),
+    Command("queryMsgByOffset -t orders -b broker-a -i 0 -o 0"),
+    Command("queryCq -t orders -q 0 -i 0 -c 2 -b {broker}"),
+    Command("queryCq -t orders -q 0 -i 0 -c 2 -b {broker} -g checkout"),
+    Command("printMsg -t orders -d true", is_sorted=True),
+    Command("printMsgByQueue -t orders -a broker-a -i 0 -p true -d true -f true"),
+    Command("consumeMessage -t orders -b broker-a -i 0 -o 0 -c 1"),
+    Command("resetOffsetByTime -g checkout -t orders -s 0"),
+    Command("resetOffsetByTime -g checkout -t orders -s now"),
+    Command("resetOffsetByTime -g nobody -t orders -s 0"),
+    Command("skipAccumulatedMessage -g checkout -t orders"),
+    Command("cloneGroupOffset -s checkout -d copies -t orders"),
+    Command("updateSubGroup -c DefaultCluster -g audits -r 3 -q 1"),
+    Command("getConsumerConfig -g audits"),
+    Command("getConsumerConfig -g nobody"),
+    Command("deleteSubGroup -c DefaultCluster -g audits -r true"),
+    Command("wipeWritePerm -b broker-a"),
+    Command("addWritePerm -b broker-a"),
+    Command("updateKvConfig -s seasons -k winter -v snow"),
+    Command("deleteKvConfig -s seasons -k winter"),
+    Command("getNamesrvConfig", is_sorted=True),
+    Command("updateNamesrvConfig -k orderMessageEnable -v true"),
+    Command("updateNamesrvConfig -k kvConfigPath -v anywhere"),
+    Command("cleanExpiredCQ -b {broker}"),
+    Command("cleanUnusedTopic -b {broker}"),
+    Command("deleteExpiredCommitLog -b {broker}"),
+    Command("deleteTopic -t parcels -c DefaultCluster"),
+    Command("deleteTopic -t nowhere -c DefaultCluster"),
+    Command("+interrupt startMonitoring"),
+)
+
+
+def run(cluster: Cluster, folder: Path) -> Answers:
+    command = ["java", "-Xmx512m", "-Djava.security.manager=allow", f"-Duser.home={folder}"]
+    command += [f"-Dnamesrv={cluster.namesrv}", f"-Drocketmq.namesrv.addr={cluster.namesrv}"]
+    command += ["-cp", V5.classpath, "millrace.MqAdmin"]
+    with (folder / "mqadmin.err").open("w") as errors:
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=folder
+        )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with process:
+        answers = dict(story(process.stdin, process.stdout, cluster))
+        process.stdin.close()
+    return answers
+
+
+def story(commands: IO[str], answers: IO[str], cluster: Cluster) -> Iterator[tuple[str, str]]:
+    known = {"broker": cluster.broker}
+    for command in COMMANDS:
+        line = command.line.format_map(known)
+        deadline_s = time.monotonic() + PATIENCE_S
+        printed = ask(commands, answers, line)
+        while command.until and not re.search(command.until, printed) and time.monotonic() < deadline_s:
+            printed = ask(commands, answers, line)
+        name, pattern = command.keeps
+        if name:
+            kept = re.search(pattern, printed)
+            known[name] = kept[1] if kept else "nothing"
+        yield command.line.format_map({key: key.upper() for key in known}), readable(printed, command, cluster)
+
+
+def ask(commands: IO[str], answers: IO[str], line: str) -> str:
+    print(time.strftime("%X"), line)
+    commands.write("\t".join(line.split()) + "\n")
+    commands.flush()
+    for answer in iter(answers.readline, ""):
+        if answer.startswith('"'):
+            return str(json.loads(answer))
+    return f"{FAILED}: mqadmin ended at {line}"
+
+
+#: What differs from run to run, and what stands for it.
+VARYING = (
+    (r"\d{4}-\d\d-\d\d[ #T]\d\d:\d\d:\d\d([,.:]\d+)?", "TIME"),
+    (r"\b1[6-9]\d{11}\b", "TIME"),
+    (r"\b[0-9A-F]{32,}\b", "ID"),
+    (r"\b[\d.]+@\w+(#\w+)*", "CLIENT"),
+    (r"/?127\.0\.0\.1:\d+", "ADDRESS"),
+    (r"\b\d+\.\d+(E-?\d+)?\b", "RATE"),
+    (r"\b\d+ ?ms\b", "MS"),
+)
+
+
+def readable(printed: str, command: Command, cluster: Cluster) -> str:
+    """Without what differs from run to run, stack traces, and the width of columns."""
+    for address, name in ((cluster.broker, "BROKER"), (cluster.namesrv, "NAMESRV")):
+        printed = printed.replace(address, name)
+    for pattern, name in VARYING:
+        printed = re.sub(pattern, name, printed)
+    lines = [" ".join(line.split()) for line in printed.splitlines()]
+    lines = [line for line in lines if line and not re.match(r"at |\.\.\. \d+ more|For more information", line)]
+    if command.only:
+        lines = [line for line in lines if re.search(command.only, line)]
+    if command.is_sorted:
+        lines.sort()
+    return "\n".join(lines) or "nothing is printed"
+
+
+JUDGE = Judge("mqadmin 5.3.3", run, V5.build, tools=("java", "javac", "mvn"), needs_fresh_cluster=True)
