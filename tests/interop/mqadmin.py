@@ -25,7 +25,11 @@ PATIENCE_S = 30
 
 @dataclass(frozen=True)
 class Command:
-    """A command line; `until` is a pattern in the answer to wait for, and `keeps` one whose first group gets a name."""
+    """A command line, and what to do with its answer.
+
+    `until` is a pattern to wait for; `keeps` gives a name to the first group of one; of the lines that are compared,
+    `only` says which, and they are sorted where their order means nothing.
+    """
 
     line: str
     until: str = ""
@@ -33,6 +37,11 @@ class Command:
     is_sorted: bool = False
     only: str = ""
 
+
+#: Keys that both brokers have; what they are set to must be the same.
+BROKER_KEYS = (
+    "^(brokerName|brokerId|brokerClusterName|fileReservedTime|deleteWhen|messageDelayLevel|autoCreateTopicEnable) ="
+)
 
 COMMANDS = (
     Command("updateTopic -c DefaultCluster -t orders -r 4 -w 4"),
@@ -58,10 +67,10 @@ COMMANDS = (
     Command("topicStatus -t orders", until=r"broker-a +1 +0 +[12]"),
     Command("topicClusterList -t orders"),
     Command("topicList", is_sorted=True),
-    Command("topicList -c", is_sorted=True),
+    Command("topicList -c", until=r"orders +checkout", is_sorted=True),
     Command("clusterList"),
     Command("clusterList -m"),
-    Command("+interrupt clusterRT -a 1 -s 16 -i 1", only=r"Cluster"),
+    Command("+interrupt clusterRT -a 1 -s 16 -i 9"),
     Command("sendMsgStatus -b broker-a -c 2"),
     Command("consumerConnection -g checkout"),
     Command("consumerConnection -g nobody"),
@@ -72,20 +81,23 @@ COMMANDS = (
     Command("consumerProgress -g nobody"),
     Command("consumerProgress", is_sorted=True),
     Command("consumerStatus -g checkout -i {client}", is_sorted=True),
-    Command("statsAll -t orders"),
+    Command("statsAll -t orders", until=r"checkout +0 .* 4 +4"),
     Command("statsAll", is_sorted=True),
     Command("brokerConsumeStats -b {broker}", is_sorted=True),
-    Command("brokerStatus -b {broker}", is_sorted=True),
+    Command(
+        "brokerStatus -b {broker}",
+        only="^(brokerVersion|msg(Put|Get)Total|(put|get)\\w*Tps|runtime|boot)",
+        is_sorted=True,
+    ),
     Command("updateBrokerConfig -b {broker} -k fileReservedTime -v 48"),
     Command("updateBrokerConfig -b {broker} -k brokerConfigPath -v anywhere"),
-    Command("getBrokerConfig -b {broker}", is_sorted=True),
-    Command("getBrokerConfig -c DefaultCluster", is_sorted=True),
+    Command("getBrokerConfig -b {broker}", only=BROKER_KEYS, is_sorted=True),
+    Command("getBrokerConfig -c DefaultCluster", only=BROKER_KEYS, is_sorted=True),
     Command("queryMsgByKey -t orders -k order-17", until="ID|[0-9A-F]{32}"),
     Command("queryMsgByUniqueKey -t orders -i {unique}", keeps=("id", r"OffsetID: +(\S+)")),
     Command("queryMsgByUniqueKey -t orders -i {unique} -g checkout -d {client}"),
     Command("queryMsgById -t orders -i {id}"),
     Command("queryMsgById -t orders -i {id} -g checkout -d {client}"),
-    Command("queryMsgById -t orders -i {unique} -s true"),
     Command("queryMsgByOffset -t orders -b broker-a -i 0 -o 0"),
     Command("queryCq -t orders -q 0 -i 0 -c 2 -b {broker}"),
     Command("queryCq -t orders -q 0 -i 0 -c 2 -b {broker} -g checkout"),
@@ -96,6 +108,8 @@ COMMANDS = (
     Command("resetOffsetByTime -g checkout -t orders -s now"),
     Command("resetOffsetByTime -g nobody -t orders -s 0"),
     Command("skipAccumulatedMessage -g checkout -t orders"),
+    Command("cloneGroupOffset -s checkout -d nobody -t orders"),
+    Command("updateSubGroup -c DefaultCluster -g copies"),
     Command("cloneGroupOffset -s checkout -d copies -t orders"),
     Command("updateSubGroup -c DefaultCluster -g audits -r 3 -q 1"),
     Command("getConsumerConfig -g audits"),
@@ -105,12 +119,13 @@ COMMANDS = (
     Command("addWritePerm -b broker-a"),
     Command("updateKvConfig -s seasons -k winter -v snow"),
     Command("deleteKvConfig -s seasons -k winter"),
-    Command("getNamesrvConfig", is_sorted=True),
     Command("updateNamesrvConfig -k orderMessageEnable -v true"),
     Command("updateNamesrvConfig -k kvConfigPath -v anywhere"),
+    Command("getNamesrvConfig", only="^orderMessageEnable"),
     Command("cleanExpiredCQ -b {broker}"),
     Command("cleanUnusedTopic -b {broker}"),
     Command("deleteExpiredCommitLog -b {broker}"),
+    Command("queryMsgById -t orders -i {unique} -s true"),
     Command("deleteTopic -t parcels -c DefaultCluster"),
     Command("deleteTopic -t nowhere -c DefaultCluster"),
     Command("+interrupt startMonitoring"),
@@ -162,24 +177,33 @@ def ask(commands: IO[str], answers: IO[str], line: str) -> str:
 VARYING = (
     (r"\d{4}-\d\d-\d\d[ #T]\d\d:\d\d:\d\d([,.:]\d+)?", "TIME"),
     (r"\b1[6-9]\d{11}\b", "TIME"),
-    (r"\b[0-9A-F]{32,}\b", "ID"),
+    (r"(?<![0-9A-F])[0-9A-F]{32,}(?![0-9A-F])", "ID"),
     (r"\b[\d.]+@\w+(#\w+)*", "CLIENT"),
     (r"/?127\.0\.0\.1:\d+", "ADDRESS"),
-    (r"\b\d+\.\d+(E-?\d+)?\b", "RATE"),
+    (r"(?<![\d.])\d+\.\d+(E-?\d+)?(?![\d.])|\bNaN\b", "RATE"),
     (r"\b\d+ ?ms\b", "MS"),
+    (r"\((\d+),MS", "(NUMBER,MS"),
+    (r"(true|false) \d+$", r"\1 MS"),
+    (r"storeSize=\d+|commitLogOffset=\d+|physicOffset=\d+|physicSize=\d+", "PLACE"),
+    # A refusal is its code; the sentence is each broker's own.
+    (r"^.*Exception: CODE: (\d+) .*$", r"refused with code \1"),
+)
+#: Said besides the answer, or about what only one of the two has: replication, POP, and a topic's own name as a group.
+ASIDE = re.compile(
+    r"at |\.\.\. \d+ more|See http|.*SubCommandException|.*RuntimeException: \w+ command failed"
+    r"|.*rmq_sys_(REVIVE_LOG|SYNC_BROKER_MEMBER)_|.*RMQ_SYS_TRANS_\w*HALF_TOPIC .*"
+    r"|(DefaultCluster )?(\S+) \2( |$)|MessageTrack \[consumerGroup=orders,"
 )
 
 
 def readable(printed: str, command: Command, cluster: Cluster) -> str:
-    """Without what differs from run to run, stack traces, and the width of columns."""
+    """Without what differs from run to run, what is said besides, and the width of columns."""
     for address, name in ((cluster.broker, "BROKER"), (cluster.namesrv, "NAMESRV")):
         printed = printed.replace(address, name)
+    lines = [" ".join(line.split()) for line in printed.replace("MessageTrack [", "\nMessageTrack [").splitlines()]
     for pattern, name in VARYING:
-        printed = re.sub(pattern, name, printed)
-    lines = [" ".join(line.split()) for line in printed.splitlines()]
-    lines = [line for line in lines if line and not re.match(r"at |\.\.\. \d+ more|For more information", line)]
-    if command.only:
-        lines = [line for line in lines if re.search(command.only, line)]
+        lines = [re.sub(pattern, name, line) for line in lines]
+    lines = [line for line in lines if line and not ASIDE.match(line) and re.search(command.only, line)]
     if command.is_sorted:
         lines.sort()
     return "\n".join(lines) or "nothing is printed"

@@ -21,6 +21,14 @@ import org.apache.rocketmq.tools.command.MQAdminStartup;
  * ends a command that would go on for ever.
  */
 public final class MqAdmin {
+    /** The commands keep their clients, so each call needs new ones. */
+    private static final class FreshCommands extends MQAdminStartup {
+        static void run(String[] command) {
+            SUB_COMMANDS.clear();
+            main0(command, null);
+        }
+    }
+
     /** What a command that wants to end the JVM gets instead. */
     private static final class Exit extends SecurityException {}
 
@@ -32,7 +40,6 @@ public final class MqAdmin {
     public static void main(String[] arguments) throws Exception {
         PrintStream answers = System.out;
         BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-        MQAdminStartup.initCommand();
         System.setSecurityManager(new SecurityManager() {
             @Override
             public void checkPermission(Permission permission) {}
@@ -46,6 +53,7 @@ public final class MqAdmin {
             answers.println(JSON.toJSONString(printed(line.split("\t"))));
             answers.flush();
         }
+        System.setSecurityManager(null); // which would refuse this exit too
         Runtime.getRuntime().halt(0);
     }
 
@@ -59,7 +67,7 @@ public final class MqAdmin {
                 case "+consume" -> consume(command[1], command[2]);
                 case "+produce" -> produce(command[1], command[2]);
                 case "+interrupt" -> interrupted(Arrays.copyOfRange(command, 1, command.length));
-                default -> MQAdminStartup.main0(command, null);
+                default -> FreshCommands.run(command);
             }
         } catch (Exit exit) {
             out.println("exit");
@@ -70,7 +78,7 @@ public final class MqAdmin {
     }
 
     private static void interrupted(String[] command) throws InterruptedException {
-        Thread thread = new Thread(() -> MQAdminStartup.main0(command, null));
+        Thread thread = new Thread(() -> FreshCommands.run(command));
         thread.start();
         thread.join(INTERRUPT_AFTER_MILLIS);
         thread.interrupt();
@@ -87,6 +95,6 @@ public final class MqAdmin {
     private static void produce(String group, String topic) throws Exception {
         DefaultMQProducer producer = Clients.configured(new DefaultMQProducer(group));
         producer.start();
-        System.out.println(producer.send(Clients.message(topic, "A", "first")));
+        System.out.println(producer.send(Clients.message(topic, "A", "first"), (queues, m, n) -> queues.get(3), null));
     }
 }
