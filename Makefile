@@ -38,7 +38,7 @@ down: .venv/installed ## stop the shop
 promises: .venv/installed-dev ## what the queue promises, broken on purpose a few hundred times
 	$(BIN)/pytest -n 2 -m "promise and not nightly" -rP --show-capture=stdout
 
-interop: .venv/installed-dev ## the official Java client and RocketMQ's own classes as judges (JDK 17+ and Maven)
+interop: .venv/installed-dev ## other people's clients and RocketMQ's own classes as judges (JDK 17+, Maven, Go, Node)
 	$(BIN)/pytest -m interop tests/interop
 
 bench-quick: .venv/installed-dev ## Apache RocketMQ and the bundled broker in turn (JDK 17+ and Maven)
@@ -58,4 +58,4 @@ nightly: .venv/installed-dev ## what takes longer
 	$(BIN)/pytest -m nightly
 
 clean: ## remove what make install and the shop made
-	rm -rf .venv .millrace interop/target
+	rm -rf .venv .millrace interop/target interop/node/node_modules

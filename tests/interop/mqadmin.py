@@ -77,16 +77,18 @@ COMMANDS = (
     Command("producerConnection -g tills -t orders"),
     Command("producerConnection -g nobody -t orders"),
     Command("producer -b {broker}", is_sorted=True),
-    Command("consumerProgress -g checkout", until=r"Diff Total: 0"),
+    Command("consumerProgress -g checkout", until=r"broker-a +3 +1 +1 +0"),
     Command("consumerProgress -g nobody"),
     Command("consumerProgress", is_sorted=True),
-    Command("consumerStatus -g checkout -i {client}", is_sorted=True),
-    Command("statsAll -t orders", until=r"checkout +0 .* 4 +4"),
+    Command(
+        "consumerStatus -g checkout -i {client}", only="^orders broker-a . .$|Topic: |^(consumerGroup|messageModel) "
+    ),
+    Command("statsAll -t orders", until=r"checkout +0 .* 5 +5"),
     Command("statsAll", is_sorted=True),
     Command("brokerConsumeStats -b {broker}", is_sorted=True),
     Command(
         "brokerStatus -b {broker}",
-        only="^(brokerVersion|msg(Put|Get)Total|(put|get)\\w*Tps|runtime|boot)",
+        only="^(brokerVersion|msg(Put|Get)Total|(put|get)\\w*Tps|bootTimestamp)",
         is_sorted=True,
     ),
     Command("updateBrokerConfig -b {broker} -k fileReservedTime -v 48"),
@@ -155,6 +157,7 @@ def story(commands: IO[str], answers: IO[str], cluster: Cluster) -> Iterator[tup
         deadline_s = time.monotonic() + PATIENCE_S
         printed = ask(commands, answers, line)
         while command.until and not re.search(command.until, printed) and time.monotonic() < deadline_s:
+            time.sleep(0.2)
             printed = ask(commands, answers, line)
         name, pattern = command.keeps
         if name:
@@ -183,16 +186,21 @@ VARYING = (
     (r"(?<![\d.])\d+\.\d+(E-?\d+)?(?![\d.])|\bNaN\b", "RATE"),
     (r"\b\d+ ?ms\b", "MS"),
     (r"\((\d+),MS", "(NUMBER,MS"),
+    (r"\|\d+,MS", "|NUMBER,MS"),
+    (r"\d+-\d+\(RATEw", "TIMERS(RATEw"),
+    (r"RATE( RATE)+", "RATES"),
+    (r"OK, \d+$", "OK, TOPICS"),
+    (r"queueId=\d+\], queueOffset=\d+, recall", "PLACE, recall"),
     (r"(true|false) \d+$", r"\1 MS"),
     (r"storeSize=\d+|commitLogOffset=\d+|physicOffset=\d+|physicSize=\d+", "PLACE"),
     # A refusal is its code; the sentence is each broker's own.
     (r"^.*Exception: CODE: (\d+) .*$", r"refused with code \1"),
 )
-#: Said besides the answer, or about what only one of the two has: replication, POP, and a topic's own name as a group.
+#: Said besides the answer, or about what only Apache has: replication, POP, and a topic's own name as a group.
 ASIDE = re.compile(
-    r"at |\.\.\. \d+ more|See http|.*SubCommandException|.*RuntimeException: \w+ command failed"
-    r"|.*rmq_sys_(REVIVE_LOG|SYNC_BROKER_MEMBER)_|.*RMQ_SYS_TRANS_\w*HALF_TOPIC .*"
-    r"|(DefaultCluster )?(\S+) \2( |$)|MessageTrack \[consumerGroup=orders,"
+    r"at |\.\.\. \d+ more|See http|For more information|.*SubCommandException|.*RuntimeException: \w+ command failed"
+    r"|.*InterruptedException|.*\|-(?:INFO|WARN) in |.*rmq_sys_(?:REVIVE_LOG|SYNC_BROKER_MEMBER)_"
+    r"|.*RMQ_SYS_TRANS_\w*HALF_TOPIC|(?:DefaultCluster )?(\S+) \1( |$)|MessageTrack \[consumerGroup=orders,"
 )
 
 
@@ -201,9 +209,9 @@ def readable(printed: str, command: Command, cluster: Cluster) -> str:
     for address, name in ((cluster.broker, "BROKER"), (cluster.namesrv, "NAMESRV")):
         printed = printed.replace(address, name)
     lines = [" ".join(line.split()) for line in printed.replace("MessageTrack [", "\nMessageTrack [").splitlines()]
+    lines = [line for line in lines if line and not ASIDE.match(line) and re.search(command.only, line)]
     for pattern, name in VARYING:
         lines = [re.sub(pattern, name, line) for line in lines]
-    lines = [line for line in lines if line and not ASIDE.match(line) and re.search(command.only, line)]
     if command.is_sorted:
         lines.sort()
     return "\n".join(lines) or "nothing is printed"
