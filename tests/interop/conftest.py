@@ -12,7 +12,7 @@ import pytest
 
 from tests.interop.apache import Cluster, apache_rocketmq
 from tests.interop.bundled import bundled_broker
-from tests.interop.judging import Answers, Judge
+from tests.interop.judging import Judge, Seen
 
 #: Short levels and transaction checks, so that ten retries do not take an hour; the same for both brokers.
 BROKER_KEYS = {
@@ -23,9 +23,6 @@ BROKER_KEYS = {
     "transactionCheckInterval": "1000",
     "enablePropertyFilter": "true",
 }
-
-#: By the name of the broker: what the judge saw there.
-Seen = dict[str, Answers]
 
 
 @contextlib.contextmanager

@@ -18,13 +18,15 @@ JUNIT = (
     "org.junit.platform.console.ConsoleLauncher",
     "execute",
     "--disable-banner",
-    "--details=none",
-    "--include-tag=none()",
+    "--disable-ansi-colors",
+    "--details=tree",
     "--config=junit.jupiter.execution.parallel.enabled=true",
     "--config=junit.jupiter.execution.parallel.mode.default=concurrent",
     "--config=junit.jupiter.execution.parallel.config.strategy=fixed",
     f"--config=junit.jupiter.execution.parallel.config.fixed.parallelism={PARALLEL}",
 )
+#: No more than these: what has a tag is for a test that starts the right broker for it.
+UNTAGGED = "--include-tag=none()"
 
 
 def run(module: Module, cluster: Cluster, folder: Path) -> Answers:
@@ -36,7 +38,7 @@ def run(module: Module, cluster: Cluster, folder: Path) -> Answers:
         f"-Duser.home={folder}",
     )
     scan = f"--scan-classpath={module.target / 'classes'}"
-    done = module.java(*JUNIT, scan, f"--reports-dir={folder}", jvm=jvm, timeout_s=300)
+    done = module.java(*JUNIT, scan, UNTAGGED, f"--reports-dir={folder}", jvm=jvm, timeout_s=300)
     print(done.stdout, done.stderr)
     return outcomes(folder / "TEST-junit-jupiter.xml")
 

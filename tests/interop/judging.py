@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,8 @@ from tests.interop.apache import Cluster
 FAILED = "FAILED"
 #: Case to answer, in the order of the program.
 Answers = dict[str, str]
+#: By the kind of broker, "bundled" and "apache": what a judge saw there.
+Seen = dict[str, Answers]
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Judge:
     run: Callable[[Cluster, Path], Answers]
     prepare: Callable[[], None]
     tools: tuple[str, ...] = ()
-    differences: Mapping[str, str] | None = None
+    differences: Mapping[str, str] = field(default_factory=dict, hash=False)
     #: Its cases look at everything that a cluster holds, so nobody else may have used it.
     needs_fresh_cluster: bool = False
 

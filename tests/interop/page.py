@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
-from tests.interop.judging import Judge
+from tests.interop.judging import Judge, Seen
 from tests.interop.maven import PROJECT
 
 PAGE = PROJECT / "docs" / "compatibility.md"
 WIDEST = 100
 
 
-def update(judge: Judge, seen: dict[str, dict[str, str]]) -> str:
+def update(judge: Judge, seen: Seen) -> str:
     """Put what was seen between the judge's two marks; the difference to what stood there, empty if there is none.
 
     Raises: ValueError: the page has no place for this judge.
@@ -27,8 +27,8 @@ def update(judge: Judge, seen: dict[str, dict[str, str]]) -> str:
     return "".join(difflib.unified_diff(old.splitlines(True), new.splitlines(True), "in the repository", "seen", n=0))
 
 
-def table(judge: Judge, seen: dict[str, dict[str, str]]) -> Iterator[str]:
-    reasons = judge.differences or {}
+def table(judge: Judge, seen: Seen) -> Iterator[str]:
+    reasons = judge.differences
     yield f"| {judge.name} | bundled broker | Apache RocketMQ 5.3.3 |{' why |' if reasons else ''}"
     yield f"| --- | --- | --- |{' --- |' if reasons else ''}"
     for case, bundled in seen["bundled"].items():

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.interop import cpp_client, go_client, java_client, mqadmin, node_client, page
-from tests.interop.judging import FAILED, Judge
+from tests.interop.judging import FAILED, Judge, Seen
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(400)]
 
@@ -20,23 +20,20 @@ judged = pytest.mark.parametrize("judge", JUDGES, ids=str)
 
 
 @judged
-def test_both_brokers_give_the_same_answers(judge: Judge, seen: Callable[[Judge], dict[str, dict[str, str]]]) -> None:
+def test_both_brokers_give_the_same_answers(judge: Judge, seen: Callable[[Judge], Seen]) -> None:
     bundled, apache = (seen(judge)[kind] for kind in ("bundled", "apache"))
-    on_purpose = judge.differences or {}
 
     failed = {case: answer for case, answer in bundled.items() if answer.startswith(FAILED)}
     assert not failed
     assert list(bundled) == list(apache)
     different = {case: (bundled[case], apache[case]) for case in bundled if bundled[case] != apache[case]}
-    unexpected = {case: answers for case, answers in different.items() if case not in on_purpose}
+    unexpected = {case: answers for case, answers in different.items() if case not in judge.differences}
     assert not unexpected, "\n\n".join(page.side_by_side(case, *answers) for case, answers in unexpected.items())
-    assert set(on_purpose) <= set(different), "no difference any more"
+    assert set(judge.differences) <= set(different), "no difference any more"
 
 
 @judged
-def test_the_compatibility_page_shows_what_this_run_saw(
-    judge: Judge, seen: Callable[[Judge], dict[str, dict[str, str]]]
-) -> None:
+def test_the_compatibility_page_shows_what_this_run_saw(judge: Judge, seen: Callable[[Judge], Seen]) -> None:
     difference = page.update(judge, seen(judge))
 
     assert not difference, f"docs/compatibility.md was written anew; look at it and commit it:\n{difference}"
