@@ -60,26 +60,28 @@ func requestReply() string {
 	c := startConsumer(unique("go_group"), topic, "*", func(_ context.Context, messages ...*primitive.MessageExt) (consumer.ConsumeResult, error) {
 		for _, message := range messages {
 			reply, err := consumer.CreateReplyMessage(message, nil)
-			if err != nil {
-				return consumer.ConsumeRetryLater, nil
-			}
+			must(err)
 			reply.Body = append([]byte("re: "), message.Body...) // CreateReplyMessage forgets the body it is given
-			if _, err := replier.SendSync(background(), reply); err != nil {
-				return consumer.ConsumeRetryLater, nil
-			}
+			untilKnown(func() error {
+				_, err := replier.SendSync(background(), reply)
+				return err
+			})
 		}
 		return consumer.ConsumeSuccess, nil
 	})
 	defer c.Shutdown()
 	requester := newProducer()
 	defer requester.Shutdown()
-	// The requester must be known to the broker before it can be replied to, and only a heartbeat makes it known.
-	_, err := requester.SendSync(background(), text("warm up", newTopic("go_other")))
-	must(err)
-	time.Sleep(2 * time.Second)
-	reply, err := requester.Request(background(), patience/3, text("ping", topic))
+	reply, err := requester.Request(background(), patience, text("ping", topic))
 	must(err)
 	return string(reply.Body)
+}
+
+// untilKnown replies again and again: a requester is known to the broker only by its heartbeat, which this client sends
+// a second after its start, and if it then knew no broker, 30 seconds later.
+func untilKnown(reply func() error) {
+	for deadline := time.Now().Add(patience); reply() != nil && time.Now().Before(deadline); time.Sleep(time.Second) {
+	}
 }
 
 func hasRoute(topic string) bool {

@@ -37,11 +37,11 @@ def table(judge: Judge, seen: Seen) -> Iterator[str]:
 
 
 def short(answer: str) -> str:
-    """The first line, and how many there are."""
+    """The first line, and how many more there are."""
     first, *others = answer.split("\n")
     text = first if len(first) <= WIDEST else first[:WIDEST] + "..."
     text = text.replace("|", "\\|").replace("<", "&lt;")
-    return f"{text} (and {len(others)} lines)" if others else text
+    return f"{text} (and {len(others)} more)" if others else text
 
 
 def side_by_side(case: str, bundled: str, apache: str) -> str:

@@ -21,6 +21,6 @@ class TimerTest {
 
         producer.shutdown();
         long late = received.getStoreTimestamp() - due;
-        assertTrue(late > -1000 && late < 5000, "late by " + late + " ms");
+        assertTrue(late > -1000 && late < 15_000, "late by " + late + " ms");
     }
 }
