@@ -9,7 +9,7 @@ from tests.interop.judging import Judge, Seen
 from tests.interop.maven import PROJECT
 
 PAGE = PROJECT / "docs" / "compatibility.md"
-WIDEST = 100
+WIDEST = 80
 
 
 def update(judge: Judge, seen: Seen) -> str:
@@ -37,11 +37,10 @@ def table(judge: Judge, seen: Seen) -> Iterator[str]:
 
 
 def short(answer: str) -> str:
-    """The first line, and how many more there are."""
-    first, *others = answer.split("\n")
-    text = first if len(first) <= WIDEST else first[:WIDEST] + "..."
-    text = text.replace("|", "\\|").replace("<", "&lt;")
-    return f"{text} (and {len(others)} more)" if others else text
+    """The beginning, in one line."""
+    text = " ".join(answer.split())
+    text = text if len(text) <= WIDEST else text[:WIDEST] + "..."
+    return text.replace("|", "\\|").replace("<", "&lt;")
 
 
 def side_by_side(case: str, bundled: str, apache: str) -> str:
