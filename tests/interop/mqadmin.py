@@ -191,6 +191,7 @@ VARYING = (
     (r"\b\d+ ?ms\b", "MS"),
     (r"\((\d+),MS", "(NUMBER,MS"),
     (r"\|\d+,MS", "|NUMBER,MS"),
+    (r"spentTimeMills=\d+", "spentTimeMills=MS"),
     (r"\d+-\d+\(RATEw", "TIMERS(RATEw"),
     (r"RATE( RATE)*", "RATES"),
     (r"OK, \d+$", "OK, TOPICS"),
