@@ -201,11 +201,13 @@ VARYING = (
     # A refusal is its code; the sentence is each broker's own.
     (r"^.*Exception: CODE: (\d+) .*$", r"refused with code \1"),
 )
-#: Said besides the answer, or about what only Apache has: replication, POP, and a topic's own name as a group.
+#: Said besides the answer, or about what only Apache has: replication, POP, and a topic's own name as a group; and
+#: whether a client has committed anything for its empty retry topic yet.
 ASIDE = re.compile(
     r"at |\.\.\. \d+ more|See http|For more information|.*SubCommandException|.*RuntimeException: \w+ command failed"
     r"|.*InterruptedException|.*\|-(?:INFO|WARN) in |.*rmq_sys_(?:REVIVE_LOG|SYNC_BROKER_MEMBER)_"
     r"|.*RMQ_SYS_TRANS_\w*HALF_TOPIC|(?:DefaultCluster )?(\S+) \1( |$)|MessageTrack \[consumerGroup=orders,"
+    r"|%RETRY%\S+ broker-a "
 )
 
 
