@@ -79,7 +79,9 @@ COMMANDS = (
     Command("consumerProgress -g nobody"),
     Command("consumerProgress", is_sorted=True),
     Command(
-        "consumerStatus -g checkout -i {client}", only="^orders broker-a . .$|Topic: |^(consumerGroup|messageModel) "
+        "consumerStatus -g checkout -i {client}",
+        until=r"orders +broker-a +2 +0\s",
+        only="^orders broker-a . .$|Topic: |^(consumerGroup|messageModel) ",
     ),
     Command("statsAll -t orders", until=r"checkout +0 .* 5 +5"),
     Command("statsAll", is_sorted=True),
