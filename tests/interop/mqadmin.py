@@ -226,18 +226,12 @@ def readable(printed: str, command: Command, cluster: Cluster) -> str:
     return "\n".join(lines) or "nothing is printed"
 
 
-#: On purpose, or for want of something that is not built; the page gives the reason.
-NO_NEW_CONFIG = "the configuration of what is running cannot be changed"
+#: On purpose; the page gives the reason.
 EARLY_RETRY_ROUTE = "a retry topic has a route before its group exists, so that the first retry is not late"
 DIFFERENCES = {
     "consumerConnection -g nobody": EARLY_RETRY_ROUTE,
     "consumerProgress -g nobody": EARLY_RETRY_ROUTE,
     "brokerStatus -b BROKER": "messages to the broker's own topics count as well",
-    "updateBrokerConfig -b BROKER -k fileReservedTime -v 48": NO_NEW_CONFIG,
-    "updateBrokerConfig -b BROKER -k brokerConfigPath -v anywhere": NO_NEW_CONFIG,
-    "updateNamesrvConfig -k orderMessageEnable -v true": NO_NEW_CONFIG,
-    "updateNamesrvConfig -k kvConfigPath -v anywhere": NO_NEW_CONFIG,
-    "getNamesrvConfig": NO_NEW_CONFIG,
     "queryCq -t orders -q 0 -i 0 -c 2 -b BROKER": "`eval` says whether a subscription wants it; Apache's says no",
     "queryCq -t orders -q 0 -i 0 -c 2 -b BROKER -g checkout": "the same, and no SQL92 filter means no filter data",
 }

@@ -12,7 +12,7 @@ import pytest
 from mq.security.tests.certificates import Authority
 from tests.interop import apache
 from tests.interop.bundled import bundled_broker
-from tests.interop.test_java_client import JUNIT
+from tests.interop.java_client import JUNIT
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(400)]
 

@@ -28,12 +28,14 @@ import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.remoting.RPCHook;
 import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /**
  * The official client with accounts, and with TLS where the JVM says {@code -Dtls.enable=true}. The accounts are those of
  * {@code tests/interop/test_java_security.py}.
  */
+@Tag("accounts")
 class SecurityTest {
     private static final RPCHook OPERATOR = account("operator", "operator-secret-1");
     private static final RPCHook ORDERS = account("orders-service", "orders-secret-1");
