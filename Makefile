@@ -5,6 +5,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 MANAGE := $(BIN)/python manage.py
 
+# The shop is a dozen processes: without Python's own cache each of them would compile everything anew at every start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test up down interop promises check bench-quick nightly clean
 

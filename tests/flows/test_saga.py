@@ -50,10 +50,10 @@ class TestPlacing:
 class TestPaying:
     def test_is_possible_as_soon_as_the_buyer_is_asked_to(self, shop: Shop):
         """Protects `shown_status`: the buyer looks all the time, and pays at once."""
-        shop.put(TEAPOT=40)
+        shop.put(TEAPOT=10)
         alice = shop.buyer("alice")
 
-        for _ in range(20):
+        for _ in range(8):
             order_no = alice.place(TEAPOT=1)
             until(partial(_is_to_be_paid, alice, order_no))
 
