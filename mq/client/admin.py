@@ -1,28 +1,27 @@
-"""Looking at a cluster and setting it up: topics, offsets, single messages. Thin: what the shop and its checker need.
+"""Looking at a cluster and setting it up: topics, offsets, single messages.
 
+What concerns the cluster is a method here; what concerns one broker is in `at`, what concerns the name servers in
+`name_servers`. Together they are what RocketMQ calls DefaultMQAdminExt.
 Source: RocketMQ MQAdminImpl.java, DefaultMQAdminExtImpl.java; remoting sheet 2.2 to 2.5 and 2.8.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from collections.abc import Sequence
+from typing import NamedTuple, Self
 
-from mq import dialect
-from mq.client.broker_requests import read_queue
+from mq.client.admin_calls import AdminCalls
+from mq.client.admin_name_servers import AdminNameServers
 from mq.client.instance import Client
-from mq.client.routes import DEFAULT_TOPIC, MASTER_ID, Route
+from mq.client.routes import MASTER_ID, Route
 from mq.client.settings import ClientSettings
-from mq.errors import NoRoute, ResponseError
+from mq.errors import NoRoute
 from mq.message import MessageQueue, ReceivedMessage, ids
 from mq.message.message import RETRY_PREFIX, check_group, check_topic
 from mq.remoting import headers
-from mq.remoting.bodies import TopicList
-from mq.remoting.codes import RequestCode, ResponseCode
-from mq.remoting.command import RemotingCommand
+from mq.remoting.bodies import ClusterInfo, TopicConfig
 
-_READ_AND_WRITE = 6
 #: Unique ids are looked for this far back, as Java's client does.
 _UNIQUE_KEY_DAYS = 3
 _DAY_MS = 86_400_000
@@ -72,7 +71,54 @@ class Admin:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
+    @property
+    def at(self) -> AdminCalls:
+        """Questions to one broker, whose address goes first: `await admin.at.config("127.0.0.1:10911")`."""
+        return AdminCalls(self.client.brokers)
+
+    @property
+    def name_servers(self) -> AdminNameServers:
+        return AdminNameServers(self.client)
+
     # ---- cluster and topics
+
+    async def cluster_info(self) -> ClusterInfo:
+        """Every broker by name, and the names in every cluster."""
+        return await self.client.name_servers.cluster_info()
+
+    async def masters(self, cluster: str | None = None) -> list[str]:
+        """The addresses of all masters, or of a cluster's.
+
+        Raises: NoRoute: there are none.
+        """
+        info = await self.cluster_info()
+        names = info.broker_addr_table if cluster is None else info.cluster_addr_table.get(cluster, [])
+        brokers = [info.broker_addr_table[name].broker_addrs for name in sorted(names)]
+        masters = [addresses[MASTER_ID] for addresses in brokers if MASTER_ID in addresses]
+        if not masters:
+            where = "" if cluster is None else f" of cluster {cluster!r}"
+            raise NoRoute(f"no broker{where} is registered at the name server")
+        return masters
+
+    async def masters_of_topic(self, topic: str) -> list[str]:
+        """The addresses of the masters that serve a topic.
+
+        Raises: NoRoute: there are none.
+        """
+        route = await self.name_servers.route(topic)
+        brokers = sorted(route.broker_datas, key=lambda broker: broker.broker_name) if route else []
+        masters = [broker.broker_addrs[MASTER_ID] for broker in brokers if MASTER_ID in broker.broker_addrs]
+        if not masters:
+            raise NoRoute(f"no broker serves topic {topic!r}")
+        return masters
+
+    async def masters_of_group(self, group: str) -> list[str]:
+        """The addresses of the masters that know a consumer group: those of its retry topic.
+
+        Raises: NoRoute: there are none.
+        """
+        check_group(group)
+        return await self.masters_of_topic(RETRY_PREFIX + group)
 
     async def brokers(self) -> dict[str, dict[int, str]]:
         """Every broker: name -> id (0 is the master) -> address."""
@@ -81,11 +127,7 @@ class Admin:
 
     async def topics(self) -> list[str]:
         """Every topic the name server knows, system, retry and dead letter topics included."""
-        response = await self.client.name_servers.ask(
-            RemotingCommand.request(RequestCode.GET_ALL_TOPIC_LIST_FROM_NAMESERVER)
-        )
-        _raise_unless_success(response)
-        return sorted(TopicList.from_json(response.body).topic_list)
+        return await self.name_servers.topics()
 
     async def topic_route(self, topic: str) -> Route:
         """Raises: NoRoute: no such topic."""
@@ -97,24 +139,15 @@ class Admin:
         Raises: NoRoute: no broker is there.  ResponseError: a broker refused.
         """
         check_topic(topic)
-        header = headers.CreateTopicRequestHeader(
-            topic=topic,
-            default_topic=DEFAULT_TOPIC,
-            read_queue_nums=queue_count,
-            write_queue_nums=queue_count,
-            perm=_READ_AND_WRITE,
-            topic_filter_type="SINGLE_TAG",
-            topic_sys_flag=0,
-        )
-        await self._tell_masters(RequestCode.UPDATE_AND_CREATE_TOPIC, header)
+        config = TopicConfig(topic, queue_count, queue_count)
+        for address in await self.masters():
+            await self.at.put_topic(address, config)
 
     async def delete_topic(self, topic: str) -> None:
         """Delete the topic and its messages from every broker and name server; one that is not there is no error."""
-        await self._tell_masters(RequestCode.DELETE_TOPIC_IN_BROKER, headers.TopicRequestHeader(topic=topic))
-        header = headers.DeleteTopicFromNamesrvRequestHeader(topic=topic)
-        command = RemotingCommand.request(RequestCode.DELETE_TOPIC_IN_NAMESRV, header)
-        for address in self.client.name_server_addresses:
-            _raise_unless_success(await self.client.remoting.invoke(address, command))
+        for address in await self.masters():
+            await self.at.delete_topic(address, topic)
+        await self.name_servers.delete_topic(topic)
 
     # ---- offsets
 
@@ -148,14 +181,11 @@ class Admin:
         """
         check_group(group)
         route = await self.client.routes.fetch(topic or RETRY_PREFIX + group)
-        header = headers.GetConsumeStatsRequestHeader(consumer_group=group, topic=topic)
         progress: dict[MessageQueue, QueueProgress] = {}
         for addresses in route.brokers.values():
-            response = await self.client.brokers.call(addresses[MASTER_ID], RequestCode.GET_CONSUME_STATS, header)
-            table: Mapping[str, Any] = dialect.loads(response.body).get("offsetTable") or {}
-            for key, fields in table.items():
-                queue = read_queue(dialect.loads(key))
-                progress[queue] = QueueProgress(int(fields["brokerOffset"]), int(fields["consumerOffset"]))
+            stats = await self.at.consume_stats(addresses[MASTER_ID], group, topic)
+            for queue, offset in stats.queues.items():
+                progress[queue] = QueueProgress(offset.broker_offset, offset.consumer_offset)
         return progress
 
     # ---- messages
@@ -207,15 +237,3 @@ class Admin:
     async def _master(self, queue: MessageQueue) -> str:
         await self.client.routes.of(queue.topic)
         return self.client.routes.master(queue.broker_name)
-
-    async def _tell_masters(self, code: RequestCode, header: headers.Header) -> None:
-        masters = [addresses[MASTER_ID] for addresses in (await self.brokers()).values() if MASTER_ID in addresses]
-        if not masters:
-            raise NoRoute("no broker is registered at the name server")
-        for address in masters:
-            await self.client.brokers.call(address, code, header)
-
-
-def _raise_unless_success(response: RemotingCommand) -> None:
-    if response.code != ResponseCode.SUCCESS:
-        raise ResponseError(response.code, response.remark)
