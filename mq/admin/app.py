@@ -76,7 +76,7 @@ def _run(arguments: Sequence[str], out: TextIO) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(parser.format_help(), file=out)
         return DONE
-    args = parser.parse_args(list(arguments[1:]))
+    args = parser.parse_args(_joined(commands[name], arguments[1:]))
     event_loop.run(_ask(commands[name], args, out))
     return DONE
 
@@ -91,6 +91,21 @@ async def _ask(command: Command, args: argparse.Namespace, out: TextIO) -> None:
         raise UsageError(str(error)) from error
     async with admin:
         show(await command.run(Session(admin, args, show)))
+
+
+def _joined(command: Command, words: Sequence[str]) -> list[str]:
+    """With values that begin with a dash joined to their flags (`-a -message.type`), so that they are no flags."""
+    long_names = {
+        name: flag.long for flag in command.flags if flag.read for name in (f"-{flag.short}", f"--{flag.long}")
+    }
+    is_flag = {f"-{flag.short}" for flag in command.flags} | {f"--{flag.long}" for flag in command.flags}
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] in long_names and word.startswith("-") and word not in is_flag:
+            joined[-1] = f"--{long_names[joined[-1]]}={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 class _Parser(argparse.ArgumentParser):
