@@ -33,12 +33,17 @@ async def get_broker_config(session: Session) -> Report:
     CLUSTER,
     Flag("k", "key", "such as brokerPermission", required=True),
     Flag("v", "value", "its new value", required=True),
+    Flag("a", "updateAllBroker", "with -c, replicas too (false)", boolean, default=False),
 )
 async def update_broker_config(session: Session) -> Report:
-    masters = await session.masters()
-    for address in masters:
+    brokers = await session.masters()
+    if session["updateAllBroker"] and not session["brokerAddr"]:
+        info = await session.admin.cluster_info()
+        names = info.cluster_addr_table[session["clusterName"]]
+        brokers = [address for name in sorted(names) for address in info.broker_addr_table[name].broker_addrs.values()]
+    for address in brokers:
         await session.admin.at.update_config(address, {session["key"]: session["value"]})
-    return [Text(f"update broker config success, {address}", {"brokers": [address]}) for address in masters]
+    return [Text(f"update broker config success, {address}", {"brokers": [address]}) for address in brokers]
 
 
 @COMMANDS.add(
@@ -47,9 +52,12 @@ async def update_broker_config(session: Session) -> Report:
     Flag("b", "brokerAddr", "address of the broker, host:port", required=True),
     Flag("l", "level", "only queues that lag by at least so many messages (0)", count, default=0),
     Flag("o", "order", "only ordered topics", boolean, default=False),
+    Flag("t", "timeoutMillis", "how long to wait for it, 50000", count, default=50_000),
 )
 async def broker_consume_stats(session: Session) -> Report:
-    groups = await session.admin.at.consume_stats_of_all(session["brokerAddr"], is_order=session["order"])
+    groups = await session.admin.at.consume_stats_of_all(
+        session["brokerAddr"], is_order=session["order"], timeout_s=session["timeoutMillis"] / 1000
+    )
     rows: list[tuple[Any, ...]] = []
     total = 0
     for group, stats in sorted(groups.items()):

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 from mq.admin.report import Report
 from mq.client import Admin
 from mq.errors import MQError
+from mq.remoting.bodies import Body
+
+Config = TypeVar("Config", bound=Body)
 
 
 class UsageError(Exception):
@@ -146,10 +151,26 @@ def moment(text: str) -> int:
     return int(parsed.timestamp() * 1000)
 
 
-def listed(values: Sequence[str] | str) -> list[str]:
+def configs(kind: type[Config]) -> Callable[[str], list[Config]]:
+    """A reader of files that hold a JSON list of such objects."""
+
+    def read(path: str) -> list[Config]:
+        try:
+            entries = json.loads(Path(path).read_text())
+            return [kind.from_json(entry) for entry in entries]
+        except (OSError, ValueError, TypeError, AttributeError, MQError) as error:
+            raise argparse.ArgumentTypeError(f"{path}: {error}") from None
+
+    return read
+
+
+def listed(text: str) -> list[str]:
     """The words of a text that commas or semicolons separate."""
-    return (
-        [word.strip() for word in values.replace(";", ",").split(",") if word.strip()]
-        if isinstance(values, str)
-        else list(values)
-    )
+    return [word.strip() for word in text.replace(";", ",").split(",") if word.strip()]
+
+
+def json_object(text: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no JSON object") from None

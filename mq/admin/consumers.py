@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from mq.admin.command import BROKER, CLUSTER, GROUP, CommandFailed, Family, Flag, Session, boolean, count
+from mq.admin.command import (
+    BROKER,
+    CLUSTER,
+    GROUP,
+    CommandFailed,
+    Family,
+    Flag,
+    Session,
+    UsageError,
+    boolean,
+    configs,
+    count,
+    json_object,
+)
 from mq.admin.connections import members, version_text
 from mq.admin.report import Fields, Report, Table, Text, time_text
 from mq.client.admin_results import ConsumerConnection, ConsumeStats, GroupOffset
@@ -31,6 +44,7 @@ COMMANDS: Final = Family("consumer groups")
     Flag("i", "brokerId", "consume from this one, 0", count, default=0),
     Flag("w", "whichBrokerWhenConsumeSlowly", "and from this one when it is slow, 1", count, default=1),
     Flag("a", "notifyConsumerIdsChanged", "tell members about each other (true)", boolean, default=True),
+    Flag("p", "groupRetryPolicy", 'when to try again: {"type": "CUSTOMIZED"}', json_object),
 )
 async def update_sub_group(session: Session) -> Report:
     check_group(session["groupName"])
@@ -46,11 +60,54 @@ async def update_sub_group(session: Session) -> Report:
         which_broker_when_consume_slowly=session["whichBrokerWhenConsumeSlowly"],
         notify_consumer_ids_changed_enable=session["notifyConsumerIdsChanged"],
     )
+    if session["groupRetryPolicy"]:
+        group.group_retry_policy = session["groupRetryPolicy"]
     masters = await session.masters()
     for address in masters:
         await session.admin.at.put_group(address, group)
     made = [Text(f"create subscription group to {address} success.", {"brokers": [address]}) for address in masters]
     return [*made, Fields(group.to_dict())]
+
+
+@COMMANDS.add(
+    "updateSubGroupList",
+    "make or change the consumer groups of a file, all or none",
+    BROKER,
+    CLUSTER,
+    Flag(
+        "f",
+        "filename",
+        'a JSON list: [{"groupName": "billing", "retryMaxTimes": 3}]',
+        configs(SubscriptionGroupConfig),
+        required=True,
+    ),
+)
+async def update_sub_group_list(session: Session) -> Report:
+    masters = await session.masters()
+    for address in masters:
+        await session.admin.at.put_groups(address, session["filename"])
+    count_ = len(session["filename"])
+    return [Text(f"{count_} groups: success, {address}", {"brokers": [address]}) for address in masters]
+
+
+@COMMANDS.add(
+    "setConsumeMode",
+    "have a group consume a topic by PULL or by POP",
+    BROKER,
+    CLUSTER,
+    Flag("t", "topicName", "topic name", required=True),
+    GROUP,
+    Flag("m", "mode", "PULL or POP", str.upper, required=True),
+    Flag("q", "popShareQueueNum", "with POP, queues that members share, 0", count, default=0),
+)
+async def set_consume_mode(session: Session) -> Report:
+    topic, group, mode = session["topicName"], session["groupName"], session["mode"]
+    if mode not in ("PULL", "POP"):
+        raise UsageError(f"-m {mode}: PULL or POP")
+    masters = await session.masters()
+    for address in masters:
+        await session.admin.at.set_consume_mode(address, topic, group, mode, session["popShareQueueNum"])
+    return [Text(f"set consume mode to {address} success.", {"brokers": [address]}) for address in masters]
 
 
 @COMMANDS.add(

@@ -15,6 +15,7 @@ from mq.admin.command import (
     Session,
     UsageError,
     boolean,
+    configs,
     count,
     listed,
     perm,
@@ -85,6 +86,27 @@ def _attributes(text: str) -> dict[str, str]:
         if not ((name.startswith("+") and value) or (name.startswith("-") and not value)):
             raise UsageError(f"attribute {name!r}: +NAME=VALUE sets one, -NAME removes it")
     return changes
+
+
+@COMMANDS.add(
+    "updateTopicList",
+    "make or change the topics of a file, all or none",
+    BROKER,
+    CLUSTER,
+    Flag(
+        "f",
+        "filename",
+        'a JSON list: [{"topicName": "orders", "readQueueNums": 8}]',
+        configs(TopicConfig),
+        required=True,
+    ),
+)
+async def update_topic_list(session: Session) -> Report:
+    masters = await session.masters()
+    for address in masters:
+        await session.admin.at.put_topics(address, session["filename"])
+    names = [topic.topic_name for topic in session["filename"]]
+    return [Text(f"{len(names)} topics: success, {address}", {"brokers": [address]}) for address in masters]
 
 
 @COMMANDS.add(

@@ -65,12 +65,12 @@ class AdminCalls:
         response = await self._brokers.call(address, RequestCode.VIEW_BROKER_STATS_DATA, header)
         return BrokerStatsData.from_json(response.body)
 
-    async def consume_stats_of_all(self, address: str, *, is_order: bool = False) -> dict[str, list[ConsumeStats]]:
+    async def consume_stats_of_all(
+        self, address: str, *, is_order: bool = False, timeout_s: float = _LONG_TIMEOUT_S
+    ) -> dict[str, list[ConsumeStats]]:
         """Every group with its topics."""
         header = headers.GetConsumeStatsInBrokerRequestHeader(is_order=is_order)
-        response = await self._brokers.call(
-            address, RequestCode.GET_BROKER_CONSUME_STATS, header, timeout_s=_LONG_TIMEOUT_S
-        )
+        response = await self._brokers.call(address, RequestCode.GET_BROKER_CONSUME_STATS, header, timeout_s=timeout_s)
         listed = dialect.loads(response.body).get("consumeStatsList") or []
         return {
             group: [ConsumeStats.from_json(one) for one in stats] for entry in listed for group, stats in entry.items()
@@ -93,6 +93,11 @@ class AdminCalls:
             or None,
         )
         await self._brokers.call(address, RequestCode.UPDATE_AND_CREATE_TOPIC, header)
+
+    async def put_topics(self, address: str, topics: list[bodies.TopicConfig]) -> None:
+        """Make or change all of them, or, when one cannot be, none."""
+        body = bodies.CreateTopicListRequestBody(topics)
+        await self._brokers.call(address, RequestCode.UPDATE_AND_CREATE_TOPIC_LIST, body=body.to_json())
 
     async def topic_config(self, address: str, topic: str) -> bodies.TopicConfig:
         header = headers.GetTopicConfigRequestHeader(topic=topic)
@@ -129,6 +134,18 @@ class AdminCalls:
 
     async def put_group(self, address: str, group: bodies.SubscriptionGroupConfig) -> None:
         await self._brokers.call(address, RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, body=group.to_json())
+
+    async def put_groups(self, address: str, groups: list[bodies.SubscriptionGroupConfig]) -> None:
+        """Make or change all of them, or, when one cannot be, none."""
+        body = bodies.SubscriptionGroupList(groups)
+        await self._brokers.call(address, RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST, body=body.to_json())
+
+    async def set_consume_mode(
+        self, address: str, topic: str, group: str, mode: str, pop_share_queue_count: int
+    ) -> None:
+        """Have a group consume a topic by PULL or by POP."""
+        body = {"consumerGroup": group, "mode": mode, "popShareQueueNum": pop_share_queue_count, "topic": topic}
+        await self._brokers.call(address, RequestCode.SET_MESSAGE_REQUEST_MODE, body=dialect.dumps(body))
 
     async def delete_group(self, address: str, group: str, *, clean_offset: bool) -> None:
         header = headers.DeleteSubscriptionGroupRequestHeader(group_name=group, clean_offset=clean_offset)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -143,6 +144,16 @@ class TestAGroupThatDoesNotRun:
         assert (config["retryMaxTimes"], config["consumeBroadcastEnable"]) == (3, False)
         admin("deleteSubGroup", "-g", "made", "-c", CLUSTER, "-r", "true")
         assert admin.refusal("getConsumerConfig", "-g", "made")[0] == 1
+
+    def test_is_made_out_of_a_file(self, admin: Admin, tmp_path: Path):
+        file = tmp_path / "groups.json"
+        file.write_text('[{"groupName": "listed", "retryMaxTimes": 5}]')
+        admin("updateSubGroupList", "-f", file, "-c", CLUSTER)
+        assert admin("getConsumerConfig", "-g", "listed")[admin.broker]["retryMaxTimes"] == 5
+
+    def test_has_no_other_mode_than_pull_and_pop(self, admin: Admin):
+        flags = ("-t", TOPIC, "-g", GROUP, "-c", CLUSTER)
+        assert admin.refusal("setConsumeMode", *flags, "-m", "push") == (2, "-m PUSH: PULL or POP")
 
     def test_is_said_not_to_be_online(self, admin: Admin):
         admin("updateSubGroup", "-g", "asleep", "-c", CLUSTER)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mq.admin.tests.conftest import Admin
@@ -50,6 +52,20 @@ class TestUpdateTopic:
             1,
             "no broker of cluster 'Elsewhere' is registered at the name server",
         )
+
+
+class TestUpdateTopicList:
+    def test_makes_all_topics_of_a_file(self, admin: Admin, tmp_path: Path):
+        file = tmp_path / "topics.json"
+        file.write_text('[{"topicName": "first", "readQueueNums": 2}, {"topicName": "second"}]')
+        assert admin("updateTopicList", "-f", file, "-c", CLUSTER)["brokers"] == [admin.broker]
+        assert admin("topicRoute", "-t", "first")["queueDatas"][0]["readQueueNums"] == 2
+
+    @pytest.mark.parametrize("text", ["no JSON", '{"topicName": "T"}', '[{"perm": 6}]', "7"])
+    def test_refuses_a_file_that_holds_no_topics(self, admin: Admin, tmp_path: Path, text: str):
+        file = tmp_path / "topics.json"
+        file.write_text(text)
+        assert admin.refusal("updateTopicList", "-f", file, "-c", CLUSTER)[0] == 2
 
 
 class TestDeleteTopic:
