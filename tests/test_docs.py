@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -18,6 +19,8 @@ import pytest
 from django.core.management import get_commands
 
 from mq.__main__ import main
+from mq.admin import not_here
+from mq.admin.app import families
 from mq.broker.app import Broker
 from mq.broker.config import BrokerConfig
 from mq.namesrv.app import NameServer
@@ -126,7 +129,7 @@ class TestCommands:
         assert found
         for page, command in found:
             with pytest.raises(SystemExit) as end:
-                main([command, "--help"])
+                sys.exit(main([command, "--help"]))
             assert end.value.code == 0, f"{page} names {command}"
 
 
@@ -148,6 +151,23 @@ class TestCompatibility:
 
     def test_lists_what_the_name_server_answers(self):
         assert listed("Requests the name server answers") == names_of(NameServer()._handlers())
+
+
+class TestAdminPage:
+    def test_lists_every_command_and_its_purpose(self):
+        commands = [(command.name, command.purpose) for family in families() for command in family.commands]
+        assert rows_of("Commands") == commands
+
+    def test_lists_every_command_that_is_not_here_and_why(self):
+        told = {name: reason for names, reason in rows_of("Not here") for name in names.split()}
+        assert told == not_here.SENTENCES
+
+
+def rows_of(heading: str) -> list[tuple[str, str]]:
+    """The rows of the first table under a heading of the admin page."""
+    section = text(ROOT / "docs" / "admin.md").partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (.+) \| (.+) \|$", section, re.MULTILINE)
+    return rows[2:]
 
 
 def listed(heading: str) -> set[tuple[int, str]]:
