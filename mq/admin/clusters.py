@@ -75,17 +75,17 @@ async def _running(session: Session, address: str) -> Mapping[str, str]:
 def _load(running: Mapping[str, str]) -> tuple[object, ...]:
     def rate(key: str) -> float:
         """The first of three averages: of the last ten seconds."""
-        return float((running.get(key) or "0").split()[0])
+        return _number(running, key)
 
     def pool(name: str) -> str:
         size = running.get(f"{name}ThreadPoolQueueSize", "0")
         return f"{size},{running.get(f'{name}ThreadPoolQueueHeadWaitTimeMills', '0')}ms"
 
-    earliest_ms = int(running.get("earliestMessageTimeStamp") or -1)
+    earliest_ms = _number(running, "earliestMessageTimeStamp")
     hours = (time.time() * 1000 - earliest_ms) / _HOUR_MS if earliest_ms > 0 else 0.0
     out = rate("getTransferredTps" if "getTransferredTps" in running else "getTransferedTps")
     timers = f"{running.get('timerReadBehind', '0')}-{running.get('timerOffsetBehind', '0')}"
-    rates = [float(running.get(f"timer{kind}Tps") or 0) for kind in ("Enqueue", "Dequeue")]
+    rates = [_number(running, f"timer{kind}Tps") for kind in ("Enqueue", "Dequeue")]
     return (
         running.get("brokerVersionDesc", ""),
         f"{rate('putTps'):.2f}({pool('send')})",
@@ -93,16 +93,24 @@ def _load(running: Mapping[str, str]) -> tuple[object, ...]:
         f"{timers}({running.get('timerCongestNum', '0')}, {rates[0]:.1f}, {rates[1]:.1f})",
         running.get("pageCacheLockTimeMills", ""),
         round(hours, 2),
-        round(float(running.get("commitLogDiskRatio") or 0), 4),
+        round(_number(running, "commitLogDiskRatio"), 4),
         running.get("brokerActive", ""),
     )
+
+
+def _number(running: Mapping[str, str], key: str) -> float:
+    """The first number of a text; 0 where there is none, as in the averages of an Apache broker that has just started."""
+    try:
+        return float(running.get(key, "").split()[0])
+    except (IndexError, ValueError):
+        return 0.0
 
 
 def _totals(running: Mapping[str, str]) -> tuple[int, ...]:
     """Messages in and out, of yesterday and of today until now."""
 
     def between(key: str, begin: str, end: str) -> int:
-        return int(running.get(f"{key}{end}") or 0) - int(running.get(f"{key}{begin}") or 0)
+        return int(_number(running, key + end) - _number(running, key + begin))
 
     days = (("TotalYesterdayMorning", "TotalTodayMorning"), ("TotalTodayMorning", "TotalTodayNow"))
     return tuple(between(kind, *day) for day in days for kind in ("msgPut", "msgGet"))
