@@ -99,7 +99,7 @@ def _load(running: Mapping[str, str]) -> tuple[object, ...]:
 
 
 def _number(running: Mapping[str, str], key: str) -> float:
-    """The first number of a text; 0 where there is none, as in the averages of an Apache broker that has just started."""
+    """The first number of a text; 0 when there is none, as in averages of an Apache broker that has just started."""
     try:
         return float(running.get(key, "").split()[0])
     except (IndexError, ValueError):
