@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final, NoReturn, TextIO
@@ -15,6 +16,8 @@ from mq.admin import not_here, report
 from mq.admin.command import Command, Family, Session, UsageError
 from mq.client import Admin, ClientSettings
 from mq.errors import ConnectionLost, MQError, RequestTimeout
+from mq.remoting.signature import Credentials
+from mq.remoting.tls import TlsSettings
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -86,11 +89,26 @@ async def _ask(command: Command, args: argparse.Namespace, out: TextIO) -> None:
         report.show(answer, out, as_json=args.json)
 
     try:
-        admin = Admin(namesrv=args.namesrvAddr, settings=ClientSettings(request_timeout_s=_TIMEOUT_S))
+        settings = ClientSettings(
+            request_timeout_s=_TIMEOUT_S,
+            credentials=_credentials(),
+            tls=TlsSettings(trust_cert_path=args.tlsTrustCert) if args.tls or args.tlsTrustCert else None,
+        )
+        admin = Admin(namesrv=args.namesrvAddr, settings=settings)
     except ValueError as error:
         raise UsageError(str(error)) from error
     async with admin:
         show(await command.run(Session(admin, args, show)))
+
+
+def _credentials() -> Credentials | None:
+    """The account that the environment names; not a flag, because every user of a machine sees its command lines."""
+    access_key, secret_key = os.environ.get("MQ_ACCESS_KEY"), os.environ.get("MQ_SECRET_KEY")
+    if not access_key and not secret_key:
+        return None
+    if not access_key or not secret_key:
+        raise UsageError("MQ_ACCESS_KEY and MQ_SECRET_KEY belong together")
+    return Credentials(access_key, secret_key)
 
 
 def _joined(command: Command, words: Sequence[str]) -> list[str]:
@@ -116,6 +134,8 @@ class _Parser(argparse.ArgumentParser):
 def _parser(command: Command) -> argparse.ArgumentParser:
     parser = _Parser(prog=f"python -m mq admin {command.name}", description=command.purpose, allow_abbrev=False)
     parser.add_argument("-n", "--namesrvAddr", help="host:port;host:port (MQ_NAMESRV_ADDR, 127.0.0.1:9876)")
+    parser.add_argument("--tls", action="store_true", help="speak TLS, and trust whom the system trusts")
+    parser.add_argument("--tlsTrustCert", metavar="FILE", help="speak TLS, and trust this PEM file")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     for flag in command.flags:
         flag.add_to(parser)

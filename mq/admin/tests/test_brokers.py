@@ -73,6 +73,10 @@ class TestABroker:
         status = admin("haStatus", "-b", admin.broker)
         assert (status["masterAddr"], status["slaveNum"], status["slaves"]) == (admin.broker, 0, [])
 
+    def test_takes_a_new_setting(self, admin: Admin):
+        admin("updateBrokerConfig", "-c", CLUSTER, "-k", "transactionCheckMax", "-v", 7, "-a", "true")
+        assert admin("getBrokerConfig", "-c", CLUSTER)[admin.broker]["transactionCheckMax"] == "7"
+
     def test_passes_a_refusal_of_a_new_setting_on(self, admin: Admin):
         status, sentence = admin.refusal("updateBrokerConfig", "-b", admin.broker, "-k", "storePathRootDir", "-v", "/")
         assert status == 1
@@ -82,6 +86,10 @@ class TestABroker:
 class TestNameServers:
     def test_tell_their_settings(self, admin: Admin):
         assert admin("getNamesrvConfig")[admin.namesrv]["orderMessageEnable"] == "false"
+
+    def test_take_a_new_setting(self, admin: Admin):
+        admin("updateNamesrvConfig", "-k", "scanNotActiveBrokerInterval", "-v", 4000)
+        assert admin("getNamesrvConfig")[admin.namesrv]["scanNotActiveBrokerInterval"] == "4000"
 
     def test_pass_a_refusal_of_a_new_setting_on(self, admin: Admin):
         status, sentence = admin.refusal("updateNamesrvConfig", "-k", "kvConfigPath", "-v", "/")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import socket
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,7 +14,8 @@ from mq.admin import not_here
 from mq.admin.app import families, main
 from mq.admin.command import moment
 from mq.admin.report import Fields, Table, json_key, show
-from mq.admin.tests.conftest import Admin
+from mq.admin.tests.conftest import Admin, Beside
+from mq.testing import standalone
 
 COMMANDS = [command for family in families() for command in family.commands]
 
@@ -206,6 +208,36 @@ class TestTheNameServer:
         out = io.StringIO()
         assert main(["topicList"], out) == 0
         assert "broker-a" in out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory, beside: Beside) -> Iterator[Admin]:
+    folder = tmp_path_factory.mktemp("guarded")
+    accounts = folder / "plain_acl.yml"
+    accounts.write_text("accounts:\n- accessKey: operator\n  secretKey: operator-secret-1\n  admin: true\n")
+    accounts.chmod(0o600)
+    broker = standalone(folder / "store", acl=True, acl_file=accounts)
+    running = beside(broker.__aenter__())
+    yield Admin(running.namesrv, running.broker_address)
+    beside(broker.__aexit__(None, None, None))
+
+
+class TestAnAccount:
+    """A broker that asks who comes; the account is in the environment, never on the command line."""
+
+    def test_opens_a_broker_that_asks_for_one(self, guarded: Admin, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("MQ_ACCESS_KEY", "operator")
+        monkeypatch.setenv("MQ_SECRET_KEY", "operator-secret-1")
+        assert guarded("getBrokerConfig", "-b", guarded.broker)[guarded.broker]["brokerName"] == "broker-a"
+
+    def test_is_missed(self, guarded: Admin):
+        status, sentence = guarded.refusal("getBrokerConfig", "-b", guarded.broker)
+        assert status == 1
+        assert sentence.startswith("response code ")
+
+    def test_is_a_key_and_a_secret(self, guarded: Admin, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("MQ_ACCESS_KEY", "operator")
+        assert guarded.refusal("topicList") == (2, "MQ_ACCESS_KEY and MQ_SECRET_KEY belong together")
 
 
 class _Terminal(io.StringIO):
