@@ -176,6 +176,8 @@ class TestDeadLetters:
         sent = admin("resendDeadLetters", "-g", self.GROUP)["rows"]
         assert [row["sendResult"] for row in sent] == ["SEND_OK", "SEND_OK"]
         eventually(lambda: len(seen) == 5)
+        # Nothing was sent to the topic itself, where other groups would get it again.
+        assert [row["maxOffset"] for row in admin("topicStatus", "-t", "doomed")["rows"]] == [2]
 
         assert admin.refusal("resendDeadLetters", "-g", self.GROUP, "-i", "elsewhere") == (
             1,
