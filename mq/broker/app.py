@@ -26,6 +26,8 @@ from mq.broker.heartbeat import HeartbeatProcessor
 from mq.broker.listener import Listener
 from mq.broker.long_polling import LongPolling
 from mq.broker.permissions import permissions
+from mq.broker.pop import PopProcessor
+from mq.broker.pop_ack import PopAckProcessor
 from mq.broker.producer_manager import ProducerManager
 from mq.broker.pull import PullProcessor
 from mq.broker.query import QueryProcessor
@@ -35,8 +37,10 @@ from mq.broker.recall import RecallProcessor
 from mq.broker.registration import NameServers
 from mq.broker.replication_data import ReplicationDataProcessor
 from mq.broker.reply import ReplyProcessor
+from mq.broker.request_mode import RequestModes
 from mq.broker.reset_offset import ResetOffsetProcessor
 from mq.broker.runtime_config import RuntimeConfigProcessor
+from mq.broker.revive import ReviveService
 from mq.broker.runtime_info import RuntimeInfoProcessor
 from mq.broker.schedule import ScheduleService
 from mq.broker.send import SendProcessor
@@ -93,6 +97,9 @@ class Broker:
         self.name_servers = NameServers(self)
         self.schedule = ScheduleService(self)
         self.timers = TimerService(self)
+        self.request_modes = RequestModes(self)
+        self.revive = ReviveService(self)
+        self.pop = PopProcessor(self, self.revive)
         sends = SendProcessor(self)
         self.processors: list[Processor] = [
             sends,
@@ -102,6 +109,9 @@ class Broker:
             TransactionProcessor(self, self.halves),
             TransactionResumeProcessor(self),
             self.pull,
+            self.pop,
+            PopAckProcessor(self, self.revive),
+            self.request_modes,
             self.topics,
             self.offsets,
             self.heartbeats,
@@ -134,8 +144,10 @@ class Broker:
             self.schedule,
             self.timers,
             TransactionCheckService(self, self.halves),
+            self.revive,
             self.listener,
             self.long_polling,
+            self.pop.polling,
             self.name_servers,
         ]
         self._started: list[Service] = []
@@ -163,6 +175,7 @@ class Broker:
             self.groups.load()
             self.offsets.load()
             self.halves.load()
+            self.request_modes.load()
             self.store.start()
             for service in self.services:
                 await service.start()
@@ -186,6 +199,7 @@ class Broker:
         self.locks.connection_closed(connection)  # before the others of its groups hear that it is gone, and lock
         self.consumers.connection_closed(connection)
         self.long_polling.connection_closed(connection)
+        self.pop.polling.connection_closed(connection)
 
 
 def _free_port(address: str) -> int:

@@ -157,7 +157,7 @@ class ConsumerOffsets:
         header = command.header(QueryConsumerOffsetRequestHeader)
         queue_offset = self.get(header.consumer_group, header.topic, header.queue_id)
         if queue_offset < 0 and header.set_zero_if_not_found is not False:
-            queue_offset = 0 if self._is_young(header.topic, header.queue_id) else -1
+            queue_offset = 0 if self.is_young(header.topic, header.queue_id) else -1
         if queue_offset < 0:
             return command.respond(ResponseCode.QUERY_NOT_FOUND, "Not found, maybe this group consumer boot first")
         return _offset_response(command, queue_offset)
@@ -198,7 +198,7 @@ class ConsumerOffsets:
         first = store.min_offset(header.topic, header.queue_id)
         return command.respond(ext={"timestamp": str(store.store_timestamp(header.topic, header.queue_id, first))})
 
-    def _is_young(self, topic: str, queue_id: int) -> bool:
+    def is_young(self, topic: str, queue_id: int) -> bool:
         """Whether the queue still has its first message, and that one not long ago in bytes.
 
         A new group on such a queue starts at 0 whatever it asked for, so that messages sent while a first consumer was

@@ -45,6 +45,10 @@ class PendingResets:
         pending.told = connection
         return pending.target
 
+    def follow(self, group: str, topic: str, queue_id: int) -> None:
+        """Whoever consumes has gone where the reset points."""
+        self._table.pop((group, topic, queue_id), None)
+
     def forget(self, *, group: str | None = None, topic: str | None = None) -> None:
         """What is deleted needs no reset."""
         self._table = {key: held for key, held in self._table.items() if key[0] != group and key[1] != topic}

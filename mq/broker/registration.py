@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from mq.broker.system_names import PERM_READ_WRITE
+from mq.broker.system_names import PERM_READ, PERM_READ_WRITE
 from mq.errors import MQError, ResponseError
-from mq.remoting.bodies import RegisterBrokerBody, TopicConfig, TopicConfigSerializeWrapper
+from mq.remoting.bodies import RegisterBrokerBody, TopicConfig, TopicConfigSerializeWrapper, TopicRouteData
 from mq.remoting.client import RemotingClient
 from mq.remoting.codes import RequestCode
 from mq.remoting.command import RemotingCommand
@@ -70,6 +70,20 @@ class NameServers:
         One that was down a moment ago hears of them when it is back: nobody waits for it here.
         """
         await asyncio.gather(*(self._register(address) for address in self.addresses if address not in self._down))
+
+    async def read_queue_counts(self, topic: str) -> dict[str, int] | None:
+        """How many queues of a topic may be read on each broker; None without a name server that says."""
+        for address in self.addresses:
+            request = RemotingCommand.request(RequestCode.GET_ROUTEINFO_BY_TOPIC, {"topic": topic})
+            try:
+                response = await self._client.invoke(address, request, timeout_s=_REQUEST_TIMEOUT_S)
+            except MQError as error:
+                logger.info("name server %s does not say where %s lies: %s", address, topic, error)
+                continue
+            if response.code == 0:
+                route = TopicRouteData.from_json(response.body)
+                return {each.broker_name: each.read_queue_nums for each in route.queue_datas if each.perm & PERM_READ}
+        return None
 
     async def _keep_registered(self, address: str) -> None:
         wake = self._wake[address]

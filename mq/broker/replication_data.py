@@ -1,7 +1,7 @@
 """What a replica or a backup tool copies of a broker beside its messages: offsets, progress, the state of timers.
 
-Codes 43 (consumer offsets), 45 (delay levels), 60 and 61 (timers), 402 (how groups ask for messages), 906 and 907
-(replicas). There are no replicas here: 906 and 907 say that this is a master and nobody follows it.
+Codes 43 (consumer offsets), 45 (delay levels), 60 and 61 (timers), 906 and 907 (replicas). There are no
+replicas here: the last two say that this is a master and nobody follows it.
 Source: RocketMQ AdminBrokerProcessor; TimerCheckpoint.encode, TimerMetrics.
 """
 
@@ -33,7 +33,6 @@ class ReplicationDataProcessor:
             RequestCode.GET_ALL_DELAY_OFFSET: self._delay_offsets,
             RequestCode.GET_TIMER_CHECK_POINT: self._timer_checkpoint,
             RequestCode.GET_TIMER_METRICS: self._timer_metrics,
-            RequestCode.GET_ALL_MESSAGE_REQUEST_MODE: self._request_modes,
             RequestCode.EXCHANGE_BROKER_HA_INFO: self._exchange,
             RequestCode.GET_BROKER_HA_STATUS: self._ha_status,
         }
@@ -61,9 +60,6 @@ class ReplicationDataProcessor:
             if topic_hash in names and count > 0
         }
         return _answer(command, {"dataVersion": _no_version(), "timingCount": timing})
-
-    def _request_modes(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
-        return _answer(command, {"messageRequestModeMap": {}})
 
     def _exchange(self, connection: Connection, command: RemotingCommand) -> RemotingCommand:
         host = self._broker.store_host

@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from mq.broker import delay, recall, send_back, transaction
+from mq.broker.check_points import REVIVE_TOPIC_PREFIX
 from mq.broker.send_response import SendResponses
 from mq.broker.system_names import NOT_FOR_CLIENTS
 from mq.errors import InvalidMessage, MQError, ResponseError
@@ -60,6 +61,7 @@ class SendProcessor:
                 names.TRACE_ON: "true" if config.trace_on else "false",
             }
         ).decode()
+        self._closed = NOT_FOR_CLIENTS | {REVIVE_TOPIC_PREFIX + config.cluster_name}
         self._waiting: list[Waiting] = []
         self._is_seal_scheduled = False
         self._sealed_to = 0
@@ -86,7 +88,7 @@ class SendProcessor:
             raise self._overload()
         topic = self._topics.get(header.topic)
         is_new_topic = topic is None
-        if topic is None or header.topic in NOT_FOR_CLIENTS:
+        if topic is None or header.topic in self._closed:
             topic = self._new_topic(header)
         queue_id = self._queue_id(header, topic)
         is_dead_letter = False
@@ -128,7 +130,7 @@ class SendProcessor:
         """
         topic = self._topics.get(header.topic)
         is_new_topic = topic is None
-        if topic is None or header.topic in NOT_FOR_CLIENTS:
+        if topic is None or header.topic in self._closed:
             topic = self._new_topic(header)
         return topic, self._queue_id(header, topic), is_new_topic
 
@@ -146,7 +148,7 @@ class SendProcessor:
 
     def _new_topic(self, header: SendMessageRequestHeader) -> TopicConfig:
         """Raises: ResponseError: 16 for the broker's own topics, 17 when a message may not create the topic."""
-        if header.topic in NOT_FOR_CLIENTS:
+        if header.topic in self._closed:
             raise ResponseError(ResponseCode.NO_PERMISSION, f"Sending message to topic[{header.topic}] is forbidden.")
         return self._topics.create_for_send(header.topic, header.default_topic, header.default_topic_queue_nums)
 

@@ -78,6 +78,7 @@ def builtin_topics(
         _topic("RMQ_SYS_TRANS_OP_HALF_TOPIC", 1),
         _topic("rmq_sys_wheel_timer", 1),
         _topic(f"{cluster_name}_REPLY_TOPIC", 1),
+        _topic(f"rmq_sys_REVIVE_LOG_{cluster_name}", 8),
     ]
     if auto_create:
         topics.append(_topic(DEFAULT_TOPIC, default_queue_count, PERM_READ_WRITE | PERM_INHERIT))

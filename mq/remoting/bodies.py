@@ -337,3 +337,42 @@ class LockBatchResponseBody(Body):
 
 def _queues(read: list[_Queue]) -> list[MessageQueue]:
     return [MessageQueue(queue.topic, queue.broker_name, queue.queue_id) for queue in read]
+
+
+# POP
+
+
+class SetMessageRequestModeRequestBody(Body):
+    """Code 401 and `config/messageRequestMode.json`; `mode` is PULL or POP."""
+
+    topic: str
+    consumer_group: str
+    mode: str = "PULL"
+    pop_share_queue_num: int = 0
+
+
+class QueryAssignmentRequestBody(Body):
+    topic: str
+    consumer_group: str
+    client_id: str
+    strategy_name: str = "AVG"
+    message_model: str = "CLUSTERING"
+
+
+class BatchAck(Body):
+    """Messages of one check point: bit n of `bits` (base64, lowest byte and bit first) is `start_offset` + n."""
+
+    group: str = msgspec.field(name="c")
+    topic: str = msgspec.field(name="t")
+    retry: str = msgspec.field(name="r")
+    start_offset: int = msgspec.field(name="so")
+    queue_id: int = msgspec.field(name="q")
+    revive_queue_id: int = msgspec.field(name="rq")
+    pop_time: int = msgspec.field(name="pt")
+    invisible_time: int = msgspec.field(name="it")
+    bits: str = msgspec.field(name="b")
+
+
+class BatchAckMessageRequestBody(Body):
+    broker_name: str | None = None
+    acks: list[BatchAck] = []

@@ -523,3 +523,54 @@ class BrokerHeartbeatRequestHeader(Header):
     broker_name: str
     broker_id: Int64 | None = None
     heartbeat_timeout_mills: Int64 | None = None
+
+
+# POP
+
+
+class PopMessageRequestHeader(Header):
+    """Code 200050; `queue_id` -1 is any, `init_mode` 0 begins a new group at the first message, 1 at the last."""
+
+    consumer_group: str
+    topic: str
+    queue_id: Int32
+    max_msg_nums: Int32
+    invisible_time: Int64
+    poll_time: Int64
+    born_time: Int64
+    init_mode: Int32
+    exp_type: str | None = None
+    exp: str | None = None
+    order: bool | None = None
+    attempt_id: str | None = None
+
+
+class PopMessageResponseHeader(Header):
+    pop_time: Int64
+    invisible_time: Int64
+    revive_qid: Int32
+    rest_num: Int64
+    start_offset_info: str = ""
+    msg_offset_info: str = ""
+
+
+class AckMessageRequestHeader(Header):
+    """Code 200051; `extra_info` is the receipt, `offset` the message's queue offset."""
+
+    consumer_group: str
+    topic: str
+    queue_id: Int32
+    extra_info: str
+    offset: Int64
+
+
+class ChangeInvisibleTimeRequestHeader(AckMessageRequestHeader, kw_only=True):
+    """Code 200053."""
+
+    invisible_time: Int64
+
+
+class ChangeInvisibleTimeResponseHeader(Header):
+    pop_time: Int64
+    invisible_time: Int64
+    revive_qid: Int32

@@ -174,7 +174,7 @@ class TestVipChannel:
 class TestUnknownRequest:
     async def test_is_answered_not_supported(self, wire: Wire):
         assert (await wire.call(9999)).code == ResponseCode.REQUEST_CODE_NOT_SUPPORTED
-        assert (await wire.call(RequestCode.POP_MESSAGE)).code == ResponseCode.REQUEST_CODE_NOT_SUPPORTED
+        assert (await wire.call(RequestCode.PEEK_MESSAGE)).code == ResponseCode.REQUEST_CODE_NOT_SUPPORTED
 
 
 def free_port_pair() -> int:

@@ -1,0 +1,338 @@
+"""Answering POP: a consumer asks the broker for messages of a topic, whichever queue they lie in.
+
+The broker keeps the group's offset and moves it on by what it gave out; what a consumer does not acknowledge within the
+invisible time it named comes again (`revive.py`). What was given is a check point in the revive log, and the answer
+leaves when that is on disk: nothing is given that could be forgotten. One answer holds messages of several queues, and
+of the group's retry topic, from where they come under the name of the topic that was asked for.
+
+| situation                      | code                                                     |
+| ------------------------------ | -------------------------------------------------------- |
+| messages                       | 0                                                        |
+| none, and `pollTime` is over   | 210; before that the request is held (`pop_polling.py`)   |
+| none, and no more can be held  | 209                                                      |
+| in order                       | 3: consuming in order is done by pulling here            |
+
+Source: RocketMQ PopMessageProcessor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from mq.broker import subscription
+from mq.broker.check_points import MAX_MESSAGES, REVIVE_QUEUE_COUNT, PopCheckPoint
+from mq.broker.pop_polling import PopPolling
+from mq.broker.pop_receipts import Receipt, kind_of, offsets_words, pop_retry_topic
+from mq.broker.redelivery import stored_again
+from mq.broker.subscription import MessageFilter
+from mq.broker.system_names import PERM_READ
+from mq.errors import MessageTooLarge, MQError, ResponseError
+from mq.message import properties as names
+from mq.message import record
+from mq.remoting.bodies import TopicConfig
+from mq.remoting.codes import RequestCode, ResponseCode
+from mq.remoting.command import RemotingCommand
+from mq.remoting.connection import Connection, Handler
+from mq.remoting.headers import PopMessageRequestHeader, PopMessageResponseHeader
+from mq.store.store import GetResult, GetStatus
+
+if TYPE_CHECKING:
+    from mq.broker.app import Broker
+    from mq.broker.revive import ReviveService
+
+#: The longest time a message may be invisible: half a day.
+MAX_INVISIBLE_MS: Final = 12 * 3600 * 1000
+#: More check points than this under way, and nothing more is given out until some are acknowledged or due.
+MAX_PENDING: Final = 200_000
+#: Every n-th request looks for retries first, the others last: neither can starve.
+_RETRIES_FIRST: Final = 5
+_INIT_MAX: Final = 1
+_EVERYTHING: Final = MessageFilter()
+
+QueueKey = tuple[str, str, int]
+
+
+@dataclass(slots=True, eq=False)
+class PopRequest:
+    """A request that passed the checks, as it is held; `deadline_s` by the loop's clock."""
+
+    connection: Connection
+    command: RemotingCommand
+    header: PopMessageRequestHeader
+    filter: MessageFilter
+    deadline_s: float
+
+    @property
+    def retry_topic(self) -> str:
+        return pop_retry_topic(self.header.topic, self.header.consumer_group)
+
+
+@dataclass(slots=True)
+class Taken:
+    """What one request gets, gathered queue by queue."""
+
+    pop_time_ms: int
+    revive_queue: int
+    count_left: int
+    bytes_left: int
+    rest: int = 0
+    starts: list[str] = field(default_factory=list)
+    offsets: list[str] = field(default_factory=list)
+    records: list[bytes] = field(default_factory=list)
+
+
+class PopProcessor:
+    def __init__(self, broker: Broker, revive: ReviveService) -> None:
+        self._broker = broker
+        self._revive = revive
+        self.polling = PopPolling(broker, self.run_again)
+        self._turns = itertools.count()
+        #: Offsets that are moved on once the check points behind them are on disk.
+        self._ahead: dict[QueueKey, int] = {}
+
+    def handlers(self) -> dict[int, Handler]:
+        return {RequestCode.POP_MESSAGE: self._pop}
+
+    def _pop(self, connection: Connection, command: RemotingCommand) -> RemotingCommand | None:
+        header = command.header(PopMessageRequestHeader)
+        wanted = self._check(header)
+        deadline_s = asyncio.get_running_loop().time() + max(header.poll_time, 0) / 1000
+        return self._answer_or_hold(PopRequest(connection, command, header, wanted, deadline_s))
+
+    def run_again(self, request: PopRequest) -> None:
+        """Answer a request that was held, by what is there now, or hold it again."""
+        if request.connection.is_closed:
+            self.polling.wake(request.header.topic, request.header.consumer_group)
+            return
+        try:
+            self._check(request.header)
+            response = self._answer_or_hold(request)
+        except MQError as error:
+            code = error.code if isinstance(error, ResponseError) else ResponseCode.SYSTEM_ERROR
+            response = request.command.respond(code, str(error))
+        if response is not None:
+            request.connection.send(response)
+
+    def _answer_or_hold(self, request: PopRequest) -> RemotingCommand | None:
+        taken = self._take(request)
+        if taken.records:
+            self._broker.store.when_durable(partial(self._give, request, taken))
+            return None
+        code = self.polling.hold(request)
+        return None if code is None else request.command.respond(code, code.name, _header(request, taken))
+
+    def _give(self, request: PopRequest, taken: Taken, error: MQError | None) -> None:
+        command = request.command
+        if error is not None:
+            request.connection.send(command.respond(ResponseCode.SERVICE_NOT_AVAILABLE, str(error)))
+            return
+        request.connection.send(command.respond(0, "FOUND", _header(request, taken), b"".join(taken.records)))
+        self._count(request, taken)
+        if taken.rest > 0:
+            self.polling.wake(request.header.topic, request.header.consumer_group)
+
+    def _count(self, request: PopRequest, taken: Taken) -> None:
+        statistics = self._broker.statistics
+        statistics.given += len(taken.records)
+        given_to = statistics.given_to[request.header.topic, request.header.consumer_group]
+        given_to.messages += len(taken.records)
+        given_to.bytes += sum(map(len, taken.records))
+
+    # ---- what may be taken
+
+    def _check(self, header: PopMessageRequestHeader) -> MessageFilter:
+        """Raises: ResponseError: 3, 13, 16, 17, 26, 29, or what is wrong with the expression."""
+        broker = self._broker
+        if header.order:
+            raise ResponseError(
+                ResponseCode.REQUEST_CODE_NOT_SUPPORTED, "POP in order is not supported: consume in order by pulling"
+            )
+        if not 0 < header.invisible_time <= MAX_INVISIBLE_MS:
+            raise ResponseError(
+                ResponseCode.INVALID_PARAMETER, f"invisibleTime {header.invisible_time}: 1 to {MAX_INVISIBLE_MS} ms"
+            )
+        topic = self._readable(header.topic)
+        if not -1 <= header.queue_id < topic.read_queue_nums:
+            raise ResponseError(
+                ResponseCode.INVALID_PARAMETER,
+                f"queueId[{header.queue_id}] is illegal: topic[{header.topic}] has {topic.read_queue_nums} read queues",
+            )
+        group = broker.groups.find_or_create(header.consumer_group)
+        if group is None:
+            raise ResponseError(
+                ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST,
+                f"subscription group [{header.consumer_group}] does not exist",
+            )
+        if not group.consume_enable or broker.groups.is_reading_forbidden(header.consumer_group, header.topic):
+            raise ResponseError(
+                ResponseCode.NO_PERMISSION, f"subscription group no permission, {header.consumer_group}"
+            )
+        subscription.require_supported(header.exp_type, broker.config)
+        return subscription.parse(header.exp, header.exp_type)
+
+    def _readable(self, name: str) -> TopicConfig:
+        config = self._broker.config
+        topic = self._broker.topics.get(name)
+        if topic is None:
+            raise ResponseError(ResponseCode.TOPIC_NOT_EXIST, f"topic[{name}] not exist, apply first please!")
+        if not topic.perm & config.permission & PERM_READ:
+            raise ResponseError(ResponseCode.NO_PERMISSION, f"the topic[{name}] popping message is forbidden")
+        return topic
+
+    # ---- what is there
+
+    def _take(self, request: PopRequest) -> Taken:
+        turn, header = next(self._turns), request.header
+        taken = Taken(
+            pop_time_ms=self._broker.clock.now_ms(),
+            revive_queue=turn % REVIVE_QUEUE_COUNT,
+            count_left=min(max(header.max_msg_nums, 1), MAX_MESSAGES),
+            bytes_left=self._broker.config.max_pull_bytes,
+        )
+        if len(self._revive) >= MAX_PENDING:
+            return taken
+        sources = [(header.topic, request.filter)]
+        if request.retry_topic != header.topic:
+            sources.append((request.retry_topic, _EVERYTHING))
+        if turn % _RETRIES_FIRST == 0:
+            sources.reverse()
+        for topic, wanted in sources:
+            config = self._broker.topics.get(topic)
+            if config is None:
+                continue
+            any_queue = topic != header.topic or header.queue_id < 0
+            for place in range(config.read_queue_nums) if any_queue else [header.queue_id]:
+                queue_id = (turn + place) % config.read_queue_nums if any_queue else place
+                self._take_from(request, (header.consumer_group, topic, queue_id), wanted, taken)
+        return taken
+
+    def _take_from(self, request: PopRequest, key: QueueKey, wanted: MessageFilter, taken: Taken) -> None:
+        _group, topic, queue_id = key
+        start = self._position(key, request.header.init_mode)
+        if taken.count_left <= 0 or taken.bytes_left <= 0:
+            taken.rest += max(self._broker.store.max_offset(topic, queue_id) - start, 0)
+            return
+        result = self._read(key, start, wanted, taken)
+        if result.status in (GetStatus.OFFSET_TOO_SMALL, GetStatus.OFFSET_OVERFLOW_BADLY):
+            start = result.next_offset
+            result = self._read(key, start, wanted, taken)
+        taken.rest += max(result.max_offset - result.next_offset, 0)
+        if result.records:
+            offsets = [_queue_offset(data) for data in result.records]
+            self._give_out(request, key, start, offsets, taken)
+            taken.starts.append(offsets_words(topic, queue_id, [start]))
+            taken.offsets.append(offsets_words(topic, queue_id, offsets))
+            taken.count_left -= len(offsets)
+            taken.bytes_left -= sum(map(len, result.records))
+            if topic == request.header.topic:
+                taken.records += result.records
+            else:
+                taken.records += [self._renamed(request, data, start, taken) for data in result.records]
+        if result.next_offset > start:
+            self._ahead[key] = result.next_offset
+            self._broker.store.when_durable(partial(self._move_on, key, result.next_offset))
+
+    def _read(self, key: QueueKey, start: int, wanted: MessageFilter, taken: Taken) -> GetResult:
+        _group, topic, queue_id = key
+        return self._broker.store.get(
+            topic,
+            queue_id,
+            start,
+            max_count=taken.count_left,
+            max_bytes=taken.bytes_left,
+            tag_codes=wanted.tag_codes,
+            wants=wanted.wants,
+        )
+
+    def _give_out(self, request: PopRequest, key: QueueKey, start: int, offsets: list[int], taken: Taken) -> None:
+        """Put the check point into the revive log."""
+        group, topic, queue_id = key
+        point = PopCheckPoint(
+            topic=topic,
+            group=group,
+            queue_id=queue_id,
+            start_offset=start,
+            pop_time_ms=taken.pop_time_ms,
+            invisible_ms=request.header.invisible_time,
+            count=len(offsets),
+            diffs=[offset - start for offset in offsets],
+            broker_name=self._broker.config.broker_name,
+        )
+        self._revive.append(point, taken.revive_queue)
+
+    def _renamed(self, request: PopRequest, data: bytes, start: int, taken: Taken) -> bytes:
+        """A message of the retry topic under the topic asked for, and with its receipt, which tells where it lies."""
+        message = record.decode(data)
+        receipt = Receipt(
+            start,
+            taken.pop_time_ms,
+            request.header.invisible_time,
+            taken.revive_queue,
+            kind_of(message.topic),
+            self._broker.config.broker_name,
+            message.queue_id,
+            message.queue_offset,
+        )
+        fields = stored_again(
+            message,
+            topic=request.header.topic,
+            queue_id=message.queue_id,
+            properties=message.properties | {names.POP_CK: str(receipt)},
+        )
+        fields.prepared_transaction_offset = message.prepared_transaction_offset
+        try:
+            return record.encode(
+                fields,
+                queue_offset=message.queue_offset,
+                commit_log_offset=message.commit_log_offset,
+                store_timestamp_ms=message.store_timestamp_ms,
+                store_host=message.store_host,
+            )
+        except MessageTooLarge:
+            return data  # no room for the receipt: clients find it by the retry topic's name as well
+
+    # ---- how far groups are
+
+    def _position(self, key: QueueKey, init_mode: int) -> int:
+        offsets = self._broker.offsets
+        if offsets.resets.is_pending(*key):
+            offsets.resets.follow(*key)
+            self._ahead.pop(key, None)
+        if key in self._ahead:
+            return self._ahead[key]
+        position = offsets.get(*key)
+        if position >= 0:
+            return position
+        _group, topic, queue_id = key
+        store = self._broker.store
+        if init_mode != _INIT_MAX or kind_of(topic) != "0" or offsets.is_young(topic, queue_id):
+            return store.min_offset(topic, queue_id)
+        position = max(store.max_offset(topic, queue_id) - 1, 0)  # from the last message on, as in RocketMQ
+        offsets.commit(*key, position)
+        return position
+
+    def _move_on(self, key: QueueKey, position: int, error: MQError | None) -> None:
+        """The check point is on disk: so the group has had what it tells of, unless its offset was reset meanwhile."""
+        if error is None and key in self._ahead:
+            self._broker.offsets.commit(*key, position)
+        if error is not None or self._ahead.get(key) == position:
+            self._ahead.pop(key, None)
+
+
+def _queue_offset(data: bytes) -> int:
+    return int.from_bytes(data[20:28], "big")
+
+
+def _header(request: PopRequest, taken: Taken) -> PopMessageResponseHeader:
+    return PopMessageResponseHeader(
+        pop_time=taken.pop_time_ms,
+        invisible_time=request.header.invisible_time,
+        revive_qid=taken.revive_queue,
+        rest_num=taken.rest,
+        start_offset_info=";".join(taken.starts),
+        msg_offset_info=";".join(taken.offsets),
+    )
