@@ -2,7 +2,8 @@
 
 Layout of a receipt: eight words with blanks between them: first queue offset of the check point, pop time and invisible
 time in ms, queue of the revive log, kind of topic, broker name, queue id, queue offset of the message. The kind is 0
-for the topic itself and 1 or 2 for the topic of its retries, whose name is written in one of two ways.
+for the topic itself and 1 or 2 for the topic of its retries, whose name is written in one of two ways. RocketMQ's proxy adds a ninth, the
+commit log offset.
 Source: RocketMQ ExtraInfoUtil, KeyBuilder.
 """
 
@@ -36,6 +37,8 @@ class Receipt(NamedTuple):
     def parse(cls, text: str) -> Self:
         """Raises: InvalidMessage: not eight words, or no numbers where they should be."""
         words = text.split(" ")
+        if len(words) == _WORD_COUNT + 1 and _is_number(words[-1]):
+            words.pop()
         numbers = [word for place, word in enumerate(words) if place not in (4, 5)]
         if len(words) != _WORD_COUNT or not all(_is_number(word) for word in numbers):
             raise InvalidMessage(f"extraInfo {text[:200]!r} is no receipt of a message that was popped")

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ async def consumer(wire: Wire) -> PopConsumer:
     return PopConsumer(wire)
 
 
-async def send(wire: Wire, *bodies: bytes, **changes: object) -> None:
+async def send(wire: Wire, *bodies: bytes, **changes: Any) -> None:
     for body in bodies:
         response = await wire.send("order-events", body, **changes)
         assert response.code == 0
@@ -258,6 +259,15 @@ class TestAcknowledging:
 
         assert (await consumer.ack(placed)).code == 0
         assert await consumer.bodies() == [b"placed"]
+
+    async def test_takes_the_receipts_of_rocketmqs_proxy(self, wire: Wire, consumer: PopConsumer, broker: Broker):
+        await send(wire, b"placed")
+        (placed,) = await consumer.pop()
+
+        assert (await consumer.ack(placed, extra_info=f"{placed.receipt} 0")).code == 0
+        await pass_time(broker, INVISIBLE_MS)
+
+        assert await consumer.pop() == []
 
     async def test_refuses_what_is_no_receipt(self, wire: Wire, consumer: PopConsumer):
         await send(wire, b"placed")
