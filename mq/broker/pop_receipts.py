@@ -2,8 +2,8 @@
 
 Layout of a receipt: eight words with blanks between them: first queue offset of the check point, pop time and invisible
 time in ms, queue of the revive log, kind of topic, broker name, queue id, queue offset of the message. The kind is 0
-for the topic itself and 1 or 2 for the topic of its retries, whose name is written in one of two ways. RocketMQ's proxy adds a ninth, the
-commit log offset.
+for the topic itself and 1 or 2 for the topic of its retries, whose name is written in one of two ways. RocketMQ's proxy
+adds a ninth word, the commit log offset.
 Source: RocketMQ ExtraInfoUtil, KeyBuilder.
 """
 

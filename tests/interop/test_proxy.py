@@ -1,0 +1,105 @@
+"""RocketMQ's gRPC proxy in front of either broker serves the official gRPC client, which consumes by POP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mq.remoting.bodies import SubscriptionGroupConfig
+from mq.remoting.client import RemotingClient
+from mq.remoting.codes import RequestCode
+from mq.remoting.command import RemotingCommand
+from mq.remoting.headers import CreateTopicRequestHeader
+from tests.interop import apache
+from tests.interop.bundled import bundled_broker
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(400)]
+
+FOLDER = apache.INTEROP / "proxy"
+BUILT = apache.INTEROP / "target" / "proxy"
+CLIENT = "rocketmq-python-client==5.1.2"
+START_SECONDS = 90
+
+
+def build() -> None:
+    """Fetch the proxy's jars, and the client into an environment of its own."""
+    if (BUILT / "built").exists():
+        return
+    jars = f"-DoutputDirectory={BUILT / 'lib'}"
+    subprocess.run(["mvn", "-q", "-B", "-ntp", "dependency:copy-dependencies", jars], cwd=FOLDER, check=True)
+    subprocess.run([sys.executable, "-m", "venv", BUILT / "venv"], check=True)
+    subprocess.run([BUILT / "venv/bin/pip", "install", "-q", CLIENT], check=True)
+    (BUILT / "built").touch()
+
+
+@contextlib.contextmanager
+def proxy(folder: Path, namesrv: str) -> Iterator[str]:
+    """The proxy for a cluster's name server; its gRPC address."""
+    port = apache.free_ports()
+    config = folder / "rmq-proxy.json"
+    config.write_text(
+        json.dumps(
+            {
+                "rocketMQClusterName": "DefaultCluster",
+                "namesrvAddr": namesrv,
+                "proxyMode": "CLUSTER",
+                "grpcServerPort": port,
+                "remotingListenPort": port + 1,
+            }
+        )
+    )
+    command = ["java", "-Xmx512m", f"-Duser.home={folder}", "-cp", f"{BUILT / 'lib'}/*"]
+    command += ["org.apache.rocketmq.proxy.ProxyStartup", "-pm", "cluster", "-n", namesrv, "-pc", str(config)]
+    log = folder / "proxy.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command, env={"ROCKETMQ_HOME": str(folder), "PATH": "/usr/bin:/bin"}, stdout=output, stderr=output
+        )
+    try:
+        deadline_s = time.monotonic() + START_SECONDS
+        while "startup successfully" not in log.read_text():
+            assert process.poll() is None, log.read_text()[-3000:]
+            assert time.monotonic() < deadline_s, log.read_text()[-3000:]
+            time.sleep(0.2)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+async def prepare(broker: str) -> None:
+    """The topic and the group, without which the proxy serves nobody."""
+    topic = CreateTopicRequestHeader("order-events", "TBW102", 4, 4, 6, "SINGLE_TAG", attributes="+message.type=NORMAL")
+    group = SubscriptionGroupConfig(group_name="orders").to_json()
+    client = RemotingClient()
+    for request in (
+        RemotingCommand.request(RequestCode.UPDATE_AND_CREATE_TOPIC, topic),
+        RemotingCommand.request(RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, body=group),
+    ):
+        response = await client.invoke(broker, request, timeout_s=10.0)
+        assert response.code == 0, response.remark
+    await client.close()
+
+
+@pytest.mark.parametrize("kind", ["bundled", "apache"])
+def test_the_grpc_client_sends_receives_acknowledges_and_gets_again(kind: str, tmp_path: Path) -> None:
+    build()
+    start = apache.apache_rocketmq if kind == "apache" else bundled_broker
+    with start(tmp_path) as cluster:
+        asyncio.run(prepare(cluster.broker))
+        with proxy(tmp_path, cluster.namesrv) as endpoint:
+            program = [BUILT / "venv/bin/python", FOLDER / "simple_consumer.py", endpoint, "order-events", "orders"]
+            run = subprocess.run(program, capture_output=True, text=True, timeout=200, check=False)
+
+    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-3000:]
+    seen = json.loads(run.stdout.splitlines()[-1])
+    assert seen["received"] == [f"m{number}" for number in range(10)]
+    assert seen["attempts"] == [["again", 1], ["again", 2]]
