@@ -39,8 +39,8 @@ from mq.broker.replication_data import ReplicationDataProcessor
 from mq.broker.reply import ReplyProcessor
 from mq.broker.request_mode import RequestModes
 from mq.broker.reset_offset import ResetOffsetProcessor
-from mq.broker.runtime_config import RuntimeConfigProcessor
 from mq.broker.revive import ReviveService
+from mq.broker.runtime_config import RuntimeConfigProcessor
 from mq.broker.runtime_info import RuntimeInfoProcessor
 from mq.broker.schedule import ScheduleService
 from mq.broker.send import SendProcessor

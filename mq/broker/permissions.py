@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mq import dialect
+from mq.broker.pop_receipts import normal_topic
 from mq.broker.redelivery import real_target, stored_message
 from mq.broker.system_names import is_system_topic
 from mq.errors import InvalidMessage, RemoteProtocolError
@@ -82,8 +83,8 @@ def permissions(store: MessageStore) -> dict[int, Rule]:
         Code.SET_MESSAGE_REQUEST_MODE: administrator,
         Code.POP_MESSAGE: consumes("consumerGroup", "topic"),
         Code.PEEK_MESSAGE: consumes("consumerGroup", "topic"),
-        Code.ACK_MESSAGE: consumes("consumerGroup", "topic"),
-        Code.CHANGE_MESSAGE_INVISIBLETIME: consumes("consumerGroup", "topic"),
+        Code.ACK_MESSAGE: _has_popped,
+        Code.CHANGE_MESSAGE_INVISIBLETIME: _has_popped,
         Code.NOTIFICATION: consumes("consumerGroup", "topic"),
         Code.POLLING_INFO: consumes("consumerGroup", "topic"),
         Code.BATCH_ACK_MESSAGE: _acknowledges,
@@ -184,6 +185,12 @@ def _locks(account: Account, fields: Mapping[str, str], body: bytes) -> str | No
 def _assigns(account: Account, fields: Mapping[str, str], body: bytes) -> str | None:
     asked = _object(body)
     return _consume(account, str(asked.get("consumerGroup"))) or _subscribe(account, str(asked.get("topic")))
+
+
+def _has_popped(account: Account, fields: Mapping[str, str], body: bytes) -> str | None:
+    """A message that came again is named by the topic of the group's retries, and is still one of the topic's."""
+    group = fields.get("consumerGroup", "")
+    return _consume(account, group) or _subscribe(account, normal_topic(fields.get("topic", ""), group))
 
 
 def _acknowledges(account: Account, fields: Mapping[str, str], body: bytes) -> str | None:

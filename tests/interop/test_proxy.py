@@ -18,13 +18,13 @@ from mq.remoting.client import RemotingClient
 from mq.remoting.codes import RequestCode
 from mq.remoting.command import RemotingCommand
 from mq.remoting.headers import CreateTopicRequestHeader
-from tests.interop import apache
+from tests.interop import apache, maven
 from tests.interop.bundled import bundled_broker
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(400)]
 
-FOLDER = apache.INTEROP / "proxy"
-BUILT = apache.INTEROP / "target" / "proxy"
+FOLDER = maven.INTEROP / "proxy"
+BUILT = maven.INTEROP / "target" / "proxy"
 CLIENT = "rocketmq-python-client==5.1.2"
 START_SECONDS = 90
 
@@ -96,7 +96,7 @@ def test_the_grpc_client_sends_receives_acknowledges_and_gets_again(kind: str, t
     with start(tmp_path) as cluster:
         asyncio.run(prepare(cluster.broker))
         with proxy(tmp_path, cluster.namesrv) as endpoint:
-            program = [BUILT / "venv/bin/python", FOLDER / "simple_consumer.py", endpoint, "order-events", "orders"]
+            program = [f"{BUILT}/venv/bin/python", f"{FOLDER}/simple_consumer.py", endpoint, "order-events", "orders"]
             run = subprocess.run(program, capture_output=True, text=True, timeout=200, check=False)
 
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-3000:]

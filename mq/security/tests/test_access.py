@@ -33,6 +33,7 @@ from mq.remoting.codes import RequestCode
 from mq.remoting.command import RemotingCommand
 from mq.remoting.connection import Connection
 from mq.remoting.signature import Credentials, RequestSigner
+from mq.security.accounts import Account, Permission
 from mq.security.tests.conftest import ADMIN, ORDERS, PAYMENTS, SECRETS
 from mq.standalone import Standalone
 from mq.testing import standalone
@@ -99,6 +100,20 @@ class TestTables:
         from_broker = {39, 40, 220, 221, 326}
 
         assert {int(code) for code in RequestCode} - from_broker <= set(permissions(broker.store)) | set(PERMISSIONS)
+
+    @pytest.mark.parametrize("code", [RequestCode.ACK_MESSAGE, RequestCode.CHANGE_MESSAGE_INVISIBLETIME])
+    def test_name_a_popped_retry_by_its_topic_and_group(self, tmp_path, code):
+        rule = permissions(Broker(BrokerConfig(store_root=tmp_path, listen_port=1)).store)[code]
+        account = Account("access", "secret", topics={"t": Permission.SUB}, groups={"g": Permission.SUB})
+
+        def refusal(group: str, topic: str) -> str | None:
+            return rule(account, {"consumerGroup": group, "topic": topic}, b"")
+
+        assert refusal("g", "t") is None
+        assert refusal("g", "%RETRY%g_t") is None
+        assert refusal("g", "%RETRY%g_other") is not None
+        assert refusal("g", "%RETRY%other_t") is not None
+        assert refusal("other", "t") is not None
 
     @pytest.mark.parametrize("acl", [False, True])
     async def test_shut_a_handler_without_a_row(self, tmp_path, monkeypatch, acl):
