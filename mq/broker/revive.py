@@ -35,7 +35,7 @@ from mq.broker.check_points import (
 from mq.broker.pop_receipts import normal_topic, pop_retry_topic
 from mq.broker.redelivery import stored_again, stored_message
 from mq.broker.system_names import dead_letter_topic
-from mq.errors import InvalidMessage, MessageTooLarge, RemoteProtocolError
+from mq.errors import InvalidMessage, MessageTooLarge, RemoteProtocolError, ResponseError
 from mq.message import ReceivedMessage, record
 from mq.message import properties as names
 from mq.message.record import RecordFields
@@ -51,6 +51,8 @@ TAIL_GROUP: Final = "CID_RMQ_SYS_REVIVE_TAIL"
 WHEEL_GRACE_MS: Final = 2000
 #: The longest pause, so that a clock that jumps and an entry that is new are noticed.
 TICK_S: Final = 0.1
+#: How long a message waits whose retry topic cannot be made: there are too many topics. Others must not wait for it.
+NO_TOPIC_PAUSE_MS: Final = 60_000
 #: Bytes that are stored again before the loop and the disk get their turn.
 GROUP_BYTES: Final = 1 << 20
 
@@ -180,9 +182,13 @@ class ReviveService:
         self.read()
         taken_bytes = 0
         while taken_bytes < GROUP_BYTES and self._due and self._due[0][0] <= self._broker.clock.now_ms():
-            pending = self._pending.get(self._due[0][1])
-            if pending is not None:
-                taken_bytes += self._revive(pending)
+            key = self._due[0][1]
+            try:
+                if key in self._pending:
+                    taken_bytes += self._revive(self._pending[key])
+            except ResponseError as error:
+                logger.error("what was popped from %s comes again in a minute: %s", key.topic, error)
+                heapq.heappush(self._due, (self._broker.clock.now_ms() + NO_TOPIC_PAUSE_MS, key))
             heapq.heappop(self._due)
         if self._has_appended:
             await self._broker.store.durable()

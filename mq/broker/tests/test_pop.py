@@ -224,6 +224,20 @@ class TestTheInvisibleTime:
 
         assert (await consumer.change(placed, 1000)).code == ResponseCode.NO_MESSAGE
 
+    async def test_is_a_minute_longer_while_there_is_no_room_for_a_retry_topic(
+        self, wire: Wire, consumer: PopConsumer, broker: Broker, monkeypatch: pytest.MonkeyPatch
+    ):
+        await send(wire, b"placed")
+        await consumer.pop()
+        with monkeypatch.context() as full:
+            full.setattr("mq.broker.topic_config.MAX_TOPICS", 1)
+            await pass_time(broker, INVISIBLE_MS)
+        assert await consumer.pop() == []
+
+        await pass_time(broker, 60_000)
+
+        assert await consumer.bodies() == [b"placed"]
+
 
 class TestAcknowledging:
     @pytest.mark.parametrize("how", ["one by one", "all at once"])
