@@ -94,9 +94,11 @@ class TestMode:
         await wire.broker.stop()
 
         again = await start_broker(tmp_path / "store")
+        fresh = Wire(again)
         try:
-            response = await Wire(again).call(RequestCode.GET_ALL_MESSAGE_REQUEST_MODE)
+            response = await fresh.call(RequestCode.GET_ALL_MESSAGE_REQUEST_MODE)
         finally:
+            await fresh.close()
             await again.stop()
 
         mode = {"consumerGroup": "orders", "mode": "POP", "popShareQueueNum": 2, "topic": "order-events"}
