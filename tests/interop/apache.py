@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import socket
 import subprocess
 import time
@@ -38,16 +39,21 @@ class Cluster:
     store: Path
 
 
+_chance = random.SystemRandom()
+
+
 def free_ports(spacing: int = 1) -> int:
-    """A port that is free together with its neighbors `port - 2 .. port + spacing`."""
+    """A port that is free together with its neighbors `port - 2 .. port + spacing`.
+
+    Below those that the system gives to connections: one of these may be taken before the port is listened on.
+    """
     while True:
+        port = _chance.randrange(20_000, 32_000)
         with contextlib.ExitStack() as sockets:
-            base = sockets.enter_context(socket.create_server(("127.0.0.1", 0)))
-            port = int(base.getsockname()[1])
             try:
-                for neighbor in (-2, -1, *range(1, spacing + 1)):
+                for neighbor in range(-2, spacing + 1):
                     sockets.enter_context(socket.create_server(("127.0.0.1", port + neighbor)))
-            except (OSError, OverflowError):
+            except OSError:
                 continue
             return port
 
