@@ -74,6 +74,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     _postgres.stop()
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests measured (`record_property("figure", text)`), as a promise is worth no more than its figure."""
+    reports = [report for report in terminalreporter.getreports("passed") if report.when == "call"]
+    figures = [str(value) for report in reports for name, value in report.user_properties if name == "figure"]
+    if figures:
+        terminalreporter.section("figures")
+        for figure in sorted(figures):
+            terminalreporter.write_line(figure)
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
     """pytest-django's hook before it creates the databases: point every service at the session's server."""

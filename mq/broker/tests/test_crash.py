@@ -1,4 +1,4 @@
-"""A broker killed twenty times with SIGKILL while producers and consumers are at work on it.
+"""Promise B1: a broker killed with SIGKILL, again and again, while producers and consumers are at work on it.
 
 What must hold afterwards, whatever the instant: an acknowledged message is where its acknowledgement said; an offset
 that anybody has seen a body at never shows another; each queue holds each producer's messages in the order they were
@@ -13,6 +13,7 @@ import os
 import random
 import signal
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,11 +33,10 @@ from mq.remoting.headers import (
 )
 from mq.testing import BrokerProcess
 
-CYCLES = 20
 TOPIC = "order-events"
 QUEUE_COUNT = 4
-PRODUCER_COUNT = 4
-IN_FLIGHT = 16
+#: Messages under way at once, at most.
+IN_FLIGHT = 64
 #: Small, so that the log rolls to new files and a kill meets that too.
 LOG_FILE_BYTES = 1 << 20
 
@@ -59,7 +59,12 @@ class Ledger:
 
 
 async def produce(
-    connection: Connection, name: int, numbers: dict[int, int], ledger: Ledger, chance: random.Random
+    connection: Connection,
+    name: int,
+    numbers: dict[int, int],
+    ledger: Ledger,
+    chance: random.Random,
+    in_flight: int,
 ) -> None:
     """Send numbered messages, several in flight, until the broker is gone."""
 
@@ -83,7 +88,7 @@ async def produce(
 
     while True:
         sends = []
-        for _ in range(chance.randrange(1, IN_FLIGHT)):
+        for _ in range(chance.randrange(1, in_flight + 1)):
             queue_id = chance.randrange(QUEUE_COUNT)
             numbers[queue_id] += 1
             body = b"%d:%d:" % (name, numbers[queue_id]) + b"x" * chance.randrange(2000)
@@ -125,17 +130,18 @@ async def pull(connection: Connection, queue_id: int, queue_offset: int, flags: 
 async def load_until_killed(
     broker: BrokerProcess, ledger: Ledger, numbers: list[dict[int, int]], chance: random.Random
 ) -> None:
-    clients = [RemotingClient() for _ in range(PRODUCER_COUNT + 2)]
+    producer_count = len(numbers)
+    clients = [RemotingClient() for _ in range(producer_count + QUEUE_COUNT)]
     connections = [await client.connection(broker.broker_address) for client in clients]
     work = [
-        produce(connection, name, numbers[name], ledger, chance)
-        for name, connection in enumerate(connections[:PRODUCER_COUNT])
+        produce(connection, name, numbers[name], ledger, chance, max(1, IN_FLIGHT // producer_count))
+        for name, connection in enumerate(connections[:producer_count])
     ]
     seen: dict[int, int] = defaultdict(int)
     for place in ledger.bodies:
         seen[place.queue_id] = max(seen[place.queue_id], place.queue_offset)
     work += [
-        consume(connections[PRODUCER_COUNT + queue_id % 2], queue_id, chance.randrange(seen[queue_id] + 1), ledger)
+        consume(connections[producer_count + queue_id], queue_id, chance.randrange(seen[queue_id] + 1), ledger)
         for queue_id in range(QUEUE_COUNT)
     ]
     tasks = [asyncio.create_task(part) for part in work]
@@ -198,31 +204,39 @@ def check_order(found: dict[Place, bytes]) -> None:
         last[key] = int(number)
 
 
+@pytest.mark.parametrize(
+    ("cycles", "producer_count"),
+    [pytest.param(4, 4, id="few"), pytest.param(20, 64, id="many", marks=pytest.mark.promise)],
+)
 @pytest.mark.timeout(120)
-class TestKill:
-    async def test_loses_no_acknowledged_message_and_keeps_every_queue_in_order(self, tmp_path: Path):
-        seed = int(os.environ.get("MILLRACE_SEED", random.randrange(2**32)))
-        print(f"MILLRACE_SEED={seed}")
-        chance = random.Random(seed)
-        ledger = Ledger()
-        numbers: list[dict[int, int]] = [defaultdict(int) for _ in range(PRODUCER_COUNT)]
-        broker = BrokerProcess(tmp_path / "store", mappedFileSizeCommitLog=LOG_FILE_BYTES)
+async def test_loses_no_acknowledged_message_and_keeps_every_queue_in_order(
+    tmp_path: Path, cycles: int, producer_count: int, record_property: Callable[[str, object], None]
+):
+    seed = int(os.environ.get("MILLRACE_SEED", random.randrange(2**32)))
+    print(f"MILLRACE_SEED={seed}")
+    chance = random.Random(seed)
+    ledger = Ledger()
+    numbers: list[dict[int, int]] = [defaultdict(int) for _ in range(producer_count)]
+    broker = BrokerProcess(tmp_path / "store", mappedFileSizeCommitLog=LOG_FILE_BYTES)
 
-        with contextlib.ExitStack() as stack:
-            stack.push(broker)  # stopped whatever happens
-            for cycle in range(CYCLES):
-                if cycle % 4 == 3:
-                    await kill_while_it_starts(broker, chance)
-                await asyncio.to_thread(broker.start)
-                if cycle == 0:
-                    await create_topic(broker.broker_address)
-                await load_until_killed(broker, ledger, numbers, chance)
+    with contextlib.ExitStack() as stack:
+        stack.push(broker)  # stopped whatever happens
+        for cycle in range(cycles):
+            if cycle % 4 == 3:
+                await kill_while_it_starts(broker, chance)
             await asyncio.to_thread(broker.start)
-            found = await read_all(broker.broker_address)
-            assert await asyncio.to_thread(broker.stop) == 0
+            if cycle == 0:
+                await create_topic(broker.broker_address)
+            await load_until_killed(broker, ledger, numbers, chance)
+        await asyncio.to_thread(broker.start)
+        found = await read_all(broker.broker_address)
+        assert await asyncio.to_thread(broker.stop) == 0
 
-        print(f"{len(found)} messages stored, {len(ledger.acknowledged)} acknowledged")
-        assert len(ledger.acknowledged) > 1000
-        for place, body in ledger.bodies.items():
-            assert found.get(place) == body, f"{place} is lost or changed"
-        check_order(found)
+    for place, body in ledger.bodies.items():
+        assert found.get(place) == body, f"{place} is lost or changed"
+    check_order(found)
+    assert len(ledger.acknowledged) > 50 * cycles
+    record_property(
+        "figure",
+        f"B1: {cycles} kills, {producer_count} producers, {len(ledger.acknowledged)} acknowledged, 0 lost",
+    )
