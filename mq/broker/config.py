@@ -75,6 +75,8 @@ class BrokerConfig(SecurityConfig):
     flush: Annotated[FlushMode, "flushDiskType"] = FlushMode.SYNC
     async_flush_interval_ms: Annotated[int, "flushIntervalCommitLog"] = 500
     max_message_bytes: Annotated[int, "maxMessageSize"] = 4 << 20
+    #: While a send waits for longer than this to get to disk, further ones are refused with SYSTEM_BUSY.
+    wait_time_ms_in_send_queue: Annotated[int, "waitTimeMillsInSendQueue"] = 200
     retention_hours: Annotated[int, "fileReservedTime"] = 72
     delete_when: Annotated[str, "deleteWhen"] = "04"
     disk_max_used_percent: Annotated[int, "diskMaxUsedSpaceRatio"] = 75

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -67,6 +68,10 @@ class SendProcessor:
         self._sealed_to = 0
         self._unsaved_bytes = 0
         self._is_overloaded = False
+        self._wait_max_s = config.wait_time_ms_in_send_queue / 1000
+        #: When the sends of this turn, and those of earlier turns that are on their way to disk, began to wait.
+        self._turn_began_s = 0.0
+        self._sealed_began_s: deque[float] = deque()
 
     def handlers(self) -> dict[int, Handler]:
         return {
@@ -86,6 +91,7 @@ class SendProcessor:
     def _send(self, connection: Connection, command: RemotingCommand, header: SendMessageRequestHeader) -> Later | None:
         if self._is_overloaded:
             raise self._overload()
+        self._refuse_when_behind()
         topic = self._topics.get(header.topic)
         is_new_topic = topic is None
         if topic is None or header.topic in self._closed:
@@ -122,6 +128,29 @@ class SendProcessor:
         if not command.is_oneway:
             self._waiting.append((connection, command, queue_id, result, unique_id))
         return None
+
+    def _refuse_when_behind(self) -> None:
+        """RocketMQ's fast failure: rather a quick no, which producers take to another broker, than a late answer.
+
+        What waits longest is the oldest send on its way to disk, or else the first of this turn: behind a disk that
+        stalls, or when more arrives in one turn than can be handled in time, the others would wait longer still.
+
+        Raises: ResponseError: 2, when it has waited for more than `waitTimeMillsInSendQueue`.
+        """
+        if self._sealed_began_s:
+            began_s = self._sealed_began_s[0]
+        elif self._is_seal_scheduled:
+            began_s = self._turn_began_s
+        else:
+            return
+        waited_s = time.perf_counter() - began_s
+        if waited_s > self._wait_max_s:
+            self._broker.statistics.refused += 1
+            raise ResponseError(
+                ResponseCode.SYSTEM_BUSY,
+                "[TIMEOUT_CLEAN_QUEUE]broker busy, start flow control for a while, "
+                f"period in queue: {waited_s * 1000:.0f}ms, size of queue: {len(self._waiting)}",
+            )
 
     def target(self, header: SendMessageRequestHeader) -> tuple[TopicConfig, int, bool]:
         """The topic and queue id a send is for, and whether it is the topic's first.
@@ -197,12 +226,14 @@ class SendProcessor:
         """Before an append, so that it runs before the commit which that append schedules."""
         self._is_seal_scheduled = True
         self._sealed_to = self._store.max_commit_log_offset
+        self._turn_began_s = time.perf_counter()
         asyncio.get_running_loop().call_soon(self._seal)
 
     def _seal(self) -> None:
         """Everything received in this turn is appended: have it answered once it is on disk."""
         self._is_seal_scheduled = False
         waiting, self._waiting = self._waiting, []
+        self._sealed_began_s.append(self._turn_began_s)
         appended_bytes = self._store.max_commit_log_offset - self._sealed_to
         self._unsaved_bytes += appended_bytes
         self._is_overloaded = self._unsaved_bytes > MAX_UNSAVED_BYTES
@@ -215,6 +246,7 @@ class SendProcessor:
         )
 
     def _answer(self, waiting: list[Waiting], appended_bytes: int, began_s: float, error: MQError | None) -> None:
+        self._sealed_began_s.popleft()
         self._unsaved_bytes -= appended_bytes
         self._is_overloaded = self._unsaved_bytes > MAX_UNSAVED_BYTES
         statistics = self._broker.statistics
@@ -282,6 +314,7 @@ class SendProcessor:
         """
         if self._is_overloaded:
             raise self._overload()
+        self._refuse_when_behind()
         header = command.header(SendMessageRequestHeaderV2)
         topic, queue_id, is_new_topic = self.target(header)
         if topic.topic_name.startswith(RETRY_PREFIX):

@@ -60,6 +60,8 @@ class ConnectionLimits:
     header_timeout_s: float = 10.0
     frame_timeout_s: float = 120.0
     idle_timeout_s: float = 120.0
+    #: So many requests are handled in one turn of the loop; then it is the others' turn first.
+    requests_per_turn: int = 64
     #: Above this many unsent bytes the peer's requests wait until it has read some.
     unsent_bytes_high: int = 4 << 20
     #: Above this many the connection is closed: the peer stopped reading long ago.
@@ -98,6 +100,7 @@ class Connection(asyncio.Protocol):
         self._is_peer_slow = False
         self._writers: list[asyncio.Future[None]] = []
         self._parked: deque[RemotingCommand] = deque()
+        self._is_turn_over = False
         self._pending: dict[int, tuple[asyncio.Future[RemotingCommand], float]] = {}
         self._expiry: asyncio.TimerHandle | None = None
         self._next_opaque = 0
@@ -281,12 +284,34 @@ class Connection(asyncio.Protocol):
             elif self._throttles and (self._parked or self._is_peer_slow):
                 self._parked.extend(commands[position:])
                 return
+            elif self._throttles and position >= self._limits.requests_per_turn:
+                self._parked.extend(commands[position:])
+                self._end_turn()
+                return
             else:
                 self._handle(command)
 
+    def _end_turn(self) -> None:
+        """Go on in the next turn, and read nothing more until all that came is handled: the network makes it wait."""
+        self._is_turn_over = True
+        if self._transport is not None and not self.is_closed:
+            self._transport.pause_reading()
+        self._loop.call_soon(self._begin_turn)
+
+    def _begin_turn(self) -> None:
+        self._is_turn_over = False
+        self._process_parked()
+
     def _process_parked(self) -> None:
-        """Go on with requests that waited for the peer to read; when none is left, read from it again."""
+        """Go on with requests that waited for the peer to read or for their turn; when none is left, read again."""
+        if self._is_turn_over:
+            return
+        handled = 0
         while self._parked and not self._is_peer_slow:
+            if handled >= self._limits.requests_per_turn:
+                self._end_turn()
+                return
+            handled += 1
             command = self._parked.popleft()
             if command.flag & FLAG_RESPONSE:
                 self._complete(command)

@@ -1,10 +1,11 @@
 """Sending: what is stored, what is answered, what is refused."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
-from mq.broker.tests.wire import UNIQUE_ID, Wire, bodies, messages
+from mq.broker.tests.wire import UNIQUE_ID, Wire, bodies, messages, start_broker, until
 from mq.message import batch, ids, properties
 from mq.remoting.codes import RequestCode, ResponseCode
 from mq.remoting.command import RemotingCommand
@@ -235,3 +236,45 @@ class TestSendBatch:
         request = self.batch_request(wire, self.entry(b"a"), topic="%RETRY%orders")
 
         assert (await wire.client.invoke(wire.broker.address, request)).code == ResponseCode.MESSAGE_ILLEGAL
+
+
+class TestABrokerThatIsBehind:
+    """With a limit of 0 it is behind as soon as one send waits for the disk."""
+
+    async def test_refuses_further_sends_until_the_first_is_answered(self, tmp_path):
+        broker = await start_broker(tmp_path, wait_time_ms_in_send_queue=0)
+        wire = Wire(broker)
+        await wire.create_topic("order-events")
+        connection = await wire.connection()
+
+        answers = await asyncio.gather(
+            *(connection.invoke(wire.send_request("order-events", b"%d" % number)) for number in range(3))
+        )
+        later = await wire.send("order-events", b"later")
+
+        assert [answer.code for answer in answers] == [0, ResponseCode.SYSTEM_BUSY, ResponseCode.SYSTEM_BUSY]
+        assert (answers[1].remark or "").startswith("[TIMEOUT_CLEAN_QUEUE]broker busy, start flow control for a while")
+        assert later.code == 0
+        assert bodies(await wire.pull("order-events")) == [b"0", b"later"]
+        await wire.close()
+        await broker.stop()
+
+    async def test_refuses_while_an_earlier_turn_waits_for_the_disk(self, tmp_path, monkeypatch):
+        broker = await start_broker(tmp_path, wait_time_ms_in_send_queue=0)
+        wire = Wire(broker)
+        await wire.create_topic("order-events")
+        waiting: list[Callable[[], None]] = []
+        when_durable = broker.store.when_durable
+        monkeypatch.setattr(
+            broker.store, "when_durable", lambda callback: waiting.append(lambda: when_durable(callback))
+        )
+
+        first = asyncio.create_task(wire.send("order-events", b"first"))
+        await until(lambda: waiting)
+        assert (await wire.send("order-events", b"second")).code == ResponseCode.SYSTEM_BUSY
+        waiting[0]()
+        monkeypatch.undo()
+
+        assert (await first).code == 0
+        await wire.close()
+        await broker.stop()

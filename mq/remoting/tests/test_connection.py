@@ -416,6 +416,29 @@ class TestBadPeers:
             writer.close()
 
 
+class TestTurns:
+    async def test_of_a_flood_end_so_that_the_others_get_theirs(self):
+        handled: list[bytes] = []
+
+        def note(connection: Connection, command: RemotingCommand) -> None:
+            handled.append(command.body)
+
+        limits = ConnectionLimits(requests_per_turn=10)
+        async with serving({ECHO: note}, limits) as server:
+            writers = [(await asyncio.open_connection("127.0.0.1", server.port))[1] for _ in range(2)]
+            # Both are in the server's socket buffers before it reads for the first time.
+            writers[0].write(request(ECHO, b"flood", is_oneway=True) * 1000)
+            writers[1].write(request(ECHO, b"other", is_oneway=True))
+            async with asyncio.timeout(5):
+                while len(handled) < 1001:  # noqa: ASYNC110 - nobody announces it
+                    await asyncio.sleep(0)
+            for writer in writers:
+                writer.close()
+
+        assert handled.index(b"other") <= 20
+        assert handled.count(b"flood") == 1000
+
+
 class TestServer:
     async def test_tells_of_connections_that_come_and_go(self):
         events: list[str] = []
