@@ -177,3 +177,16 @@ def listed(heading: str) -> set[tuple[int, str]]:
 
 def names_of(codes: Iterable[int]) -> set[tuple[int, str]]:
     return {(int(code), RequestCode(code).name) for code in codes}
+
+
+class TestPromises:
+    """Each row of `docs/architecture/promises.md` links a test that is run with `make promises`."""
+
+    PAGE: Final = ROOT / "docs" / "architecture" / "promises.md"
+
+    @pytest.mark.parametrize("name", [*(f"B{number}" for number in range(1, 17)), "T1"])
+    def test_each_has_a_test_that_is_marked_so(self, name: str) -> None:
+        (row,) = re.findall(rf"^\| {name} .*$", text(self.PAGE), re.MULTILINE)
+        paths = [(self.PAGE.parent / address).resolve() for _, address in LINK.findall(row)]
+
+        assert any("pytest.mark.promise" in path.read_text() for path in paths)

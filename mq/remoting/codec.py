@@ -28,6 +28,8 @@ from mq.remoting.command import RemotingCommand
 
 #: The most a whole frame may take, its length field included (RocketMQ's `frameMaxLength`).
 MAX_FRAME_BYTES: Final = 16_777_216
+#: The most a header may take. Properties end at 32 KiB; a million fields would hold the loop for a second.
+MAX_HEADER_BYTES: Final = 1 << 20
 #: Names by ordinal. Source: LanguageCode.java.
 LANGUAGES: Final = (
     *("JAVA", "CPP", "DOTNET", "PYTHON", "DELPHI", "ERLANG", "RUBY"),
@@ -104,7 +106,7 @@ class FrameDecoder:
         while end - at >= 8:
             length, mark = _PREFIX.unpack_from(data, at)
             header_length = mark & 0xFFFFFF
-            if length > MAX_FRAME_BYTES - 4 or length < header_length + 4:
+            if length > MAX_FRAME_BYTES - 4 or length < header_length + 4 or header_length > MAX_HEADER_BYTES:
                 raise RemoteProtocolError(f"frame length {length} with header length {header_length}")
             frame_end = at + 4 + length
             if frame_end > end:
@@ -175,12 +177,13 @@ def _decode_binary(header: bytes, body: bytes, shapes: Shapes) -> RemotingComman
 def encode(command: RemotingCommand) -> bytes:
     """One whole frame, in the header form that the command asks for.
 
-    Raises: LocalProtocolError: it exceeds 16 MiB, or its code does not fit a binary header.
+    Raises: LocalProtocolError: it exceeds 16 MiB or its header 1 MiB, or its code does not fit a binary header.
     """
     header = _encode_binary(command) if command.is_binary else _encode_json(command)
     length = 4 + len(header) + len(command.body)
-    if length > MAX_FRAME_BYTES - 4 or len(header) > 0xFFFFFF:
-        raise LocalProtocolError(f"a frame of {length + 4} bytes exceeds {MAX_FRAME_BYTES}")
+    if length > MAX_FRAME_BYTES - 4 or len(header) > MAX_HEADER_BYTES:
+        sizes = f"a frame of {length + 4} bytes with a header of {len(header)}"
+        raise LocalProtocolError(f"{sizes} exceeds {MAX_FRAME_BYTES} or {MAX_HEADER_BYTES}")
     return _PREFIX.pack(length, (_BINARY if command.is_binary else _JSON) << 24 | len(header)) + header + command.body
 
 

@@ -78,7 +78,7 @@ async def test_lengths_that_lie_close_the_connection_at_once(broker: BrokerProce
 
 
 @pytest.mark.parametrize("is_binary", [False, True], ids=["json", "binary"])
-async def test_a_million_fields_are_answered_or_refused(
+async def test_a_million_fields_are_refused_before_they_are_read(
     broker: BrokerProcess, figure: Callable[[str], None], is_binary: bool
 ):
     if is_binary:
@@ -90,19 +90,15 @@ async def test_a_million_fields_are_answered_or_refused(
     frame = struct.pack(">II", len(header) + 4, int(is_binary) << 24 | len(header)) + header
     assert len(frame) <= MAX_FRAME_BYTES
     before_mib = peak_mib(broker.pid)
-    host, port = broker.broker_address.split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
     began_s = time.perf_counter()
 
-    writer.write(frame)
-    await asyncio.wait_for(reader.read(100), 20)  # whatever it says
-    took_s = time.perf_counter() - began_s
-    writer.transport.abort()
+    assert await is_closed(broker.broker_address, frame, 5.0)
 
+    took_s = time.perf_counter() - began_s
     grown_mib = peak_mib(broker.pid) - before_mib
     assert await send(broker, b"still there?") == 0
-    assert took_s < 10.0
-    assert grown_mib < 400
+    assert took_s < 1.0
+    assert grown_mib < 16
     form = "binary" if is_binary else "JSON"
     figure(f"B12: a million fields in a {form} header: {took_s:.2f} s, {grown_mib:+.0f} MiB at the peak")
 
