@@ -30,7 +30,6 @@ NO_EFFECT: Final[Mapping[str, str]] = {
     "sendMessageThreadPoolNums": _ONE_LOOP,
     "pullMessageThreadPoolNums": _ONE_LOOP,
     "useReentrantLockWhenPutMessage": _ONE_LOOP,
-    "waitTimeMillsInSendQueue": "sends wait for the disk only; nothing queues in front of it",
     "brokerFastFailureEnable": "sends wait for the disk only; nothing queues in front of it",
     "osPageCacheBusyTimeOutMills": "sends wait for the disk only; nothing queues in front of it",
     "brokerHeartbeatInterval": "name servers hear of the broker by its registrations",

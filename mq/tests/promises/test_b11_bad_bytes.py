@@ -103,7 +103,7 @@ def requests() -> list[bytes]:
         client_id="client-1",
         consumer_data_set=[ConsumerData(group_name="orders", subscription_data_set=[subscription])],
     )
-    pull = PullMessageRequestHeader("orders", "BadBytes", 0, 0, 32, 4, 0, 0, "*", 1)
+    pull = PullMessageRequestHeader("orders", "BadBytes", 0, 0, 32, 4, 0, 0, 1, "*")
     commands = [send_request(b"hello", is_binary=is_binary) for is_binary in (False, True)]
     commands.append(RemotingCommand.request(RequestCode.PULL_MESSAGE, pull))
     commands.append(RemotingCommand.request(RequestCode.HEART_BEAT, body=heartbeat.to_json()))
