@@ -30,7 +30,7 @@ NO_EFFECT: Final[Mapping[str, str]] = {
     "sendMessageThreadPoolNums": _ONE_LOOP,
     "pullMessageThreadPoolNums": _ONE_LOOP,
     "useReentrantLockWhenPutMessage": _ONE_LOOP,
-    "brokerFastFailureEnable": "sends wait for the disk only; nothing queues in front of it",
+    "brokerFastFailureEnable": "always on; waitTimeMillsInSendQueue says when",
     "osPageCacheBusyTimeOutMills": "sends wait for the disk only; nothing queues in front of it",
     "brokerHeartbeatInterval": "name servers hear of the broker by its registrations",
     "deleteFileBatchMax": "ten files at a time",
