@@ -30,7 +30,7 @@ demo: .venv/installed ## the tour: orders end to end over the bundled broker, th
 	$(MANAGE) demo $(ARGS)
 
 test: .venv/installed-dev ## the whole suite that needs nothing but Python
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not interop and not promise and not nightly"
+	$(BIN)/pytest -n 3 --dist loadgroup -m "not interop and not promise and not nightly"
 
 up: .venv/installed ## start the shop and leave it running
 	$(MANAGE) up $(ARGS)
