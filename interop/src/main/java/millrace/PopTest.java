@@ -18,9 +18,11 @@ import org.apache.rocketmq.remoting.protocol.subscription.SubscriptionGroupConfi
 import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /** Push consumers that leave the dividing of queues to the broker, which has them consume by POP. */
+@Tag("pop")
 class PopTest {
     private static final int MESSAGES = 20;
 
