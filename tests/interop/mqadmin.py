@@ -67,7 +67,7 @@ COMMANDS = (
     Command("topicList", is_sorted=True),
     Command("topicList -c", until=r"orders +checkout", is_sorted=True),
     Command("clusterList"),
-    Command("clusterList -m"),
+    Command("clusterList -m", until=r"broker-a +0 +0 +5 +5"),
     Command("+interrupt clusterRT -a 1 -s 16 -i 9"),
     Command("sendMsgStatus -b broker-a -c 2"),
     Command("consumerConnection -g checkout"),
@@ -84,7 +84,7 @@ COMMANDS = (
         only="^orders broker-a . .$|Topic: |^(consumerGroup|messageModel) ",
     ),
     Command("statsAll -t orders", until=r"checkout +0 .* 5 +5"),
-    Command("statsAll", is_sorted=True),
+    Command("statsAll", until=r"broker-a .* 4 +NO_CONSUMER", is_sorted=True),
     Command("brokerConsumeStats -b {broker}", is_sorted=True),
     Command(
         "brokerStatus -b {broker}",
