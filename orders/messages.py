@@ -94,19 +94,32 @@ class OrderCanceled(Event, frozen=True, kw_only=True):
     reason: str
 
 
-class RefundPayment(Event, frozen=True, kw_only=True):
-    """Payments is asked to give back `amount_cents`; the same `refund_key` of an order is the same refund."""
+class RefundLine(msgspec.Struct, frozen=True):
+    """Units of an article that are given back, and the cents the buyer had paid for them, after every discount."""
+
+    sku: str
+    quantity: int
+    amount_cents: int
+
+
+class RefundRequested(Event, frozen=True, kw_only=True):
+    """Payments is asked to give back `amount_cents`; the answer is `RefundSucceeded` or `RefundFailed` of this number.
+
+    The same `refund_no` is the same refund, here and at the gateway: letters, digits and dashes, at most 32, one per
+    refund of the whole shop (`common.ids`). `lines` explain the amount; what they do not cover is freight or goodwill.
+    """
 
     topic: ClassVar[str] = ORDER_EVENTS
     order_no: str
     version: int
-    refund_key: str
+    refund_no: str
     amount_cents: int
+    lines: tuple[RefundLine, ...] = ()
     reason: str
 
     @property
     def key(self) -> str:
-        return f"{self.order_no}:{self.refund_key}"
+        return self.refund_no
 
 
 class OrderRefunded(Event, frozen=True, kw_only=True):

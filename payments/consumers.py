@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from common.clock import now
 from messaging.events import Outgoing
 from messaging.registry import consumer
-from orders.messages import ORDER_EVENTS, ClosePayment, OrderConfirmed, RefundPayment
+from orders.messages import ORDER_EVENTS, ClosePayment, OrderConfirmed, RefundRequested
 from payments.messages import PAYMENT_EVENTS, CloseTrade, ExecuteRefund, PaymentOpened
 from payments.services import closing, opening, refunding
 
@@ -51,18 +51,9 @@ def close_trade(command: CloseTrade, answer: closing.Answer) -> Iterable[Outgoin
     )
 
 
-@consumer(topic=ORDER_EVENTS, tags=[RefundPayment])
-def request_refund(command: RefundPayment) -> Iterable[Outgoing]:
-    return [
-        refunding.request_refund(
-            order_no=command.order_no,
-            version=command.version,
-            refund_key=command.refund_key,
-            amount_cents=command.amount_cents,
-            reason=command.reason,
-            now=now(),
-        )
-    ]
+@consumer(topic=ORDER_EVENTS, tags=[RefundRequested])
+def request_refund(request: RefundRequested) -> Iterable[Outgoing]:
+    return [refunding.request_refund(request, now=now())]
 
 
 def _ask_to_refund(command: ExecuteRefund) -> refunding.Answer:

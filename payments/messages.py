@@ -50,7 +50,8 @@ class PaymentClosed(Event, frozen=True, kw_only=True):
 class RefundSucceeded(Event, frozen=True, kw_only=True):
     """The gateway gave `amount_cents` back.
 
-    `refund_key` is the one of `RefundPayment`, or one of payments' own (see `LATE`) for money no order asked for.
+    `refund_no` and `refund_key` are the number of `RefundRequested`; for money no order asked for, the key says why
+    (see `LATE`).
     """
 
     topic: ClassVar[str] = PAYMENT_EVENTS
@@ -66,7 +67,11 @@ class RefundSucceeded(Event, frozen=True, kw_only=True):
 
 
 class RefundFailed(Event, frozen=True, kw_only=True):
-    """The refund is refused for good: more than was captured, or the gateway said no. A person has to look at it."""
+    """The refund is refused for good; a person has to look at it.
+
+    `reason`: NOT_CAPTURED, MORE_THAN_CAPTURED, LINES_EXCEED_AMOUNT, NUMBER_USED (by another refund), MALFORMED, or the
+    gateway's own word.
+    """
 
     topic: ClassVar[str] = PAYMENT_EVENTS
     order_no: str

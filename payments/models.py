@@ -109,12 +109,14 @@ class Refund(models.Model):
         FAILED = "FAILED"
 
     capture = models.ForeignKey(Capture, on_delete=models.PROTECT, related_name="refunds")
-    #: Derived from order and key (see services.refunding), the gateway's request number at every attempt.
+    #: Given by who asks, or derived from the cause (see services.refunding); the gateway's number at every attempt.
     refund_no = models.CharField(max_length=32, unique=True)
-    #: Whoever asks twice with the same key gets one refund.
+    #: Why there is this refund: the number of who asked for it, or payments' own reason (see messages.LATE).
     refund_key = models.CharField(max_length=96)
     amount_cents = models.BigIntegerField()
     reason = models.CharField(max_length=64)
+    #: The articles it is for, as the request named them; the rest of the amount is freight or goodwill.
+    lines = models.JSONField(default=list)
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
     attempt_count = models.IntegerField(default=0)
     failure = models.CharField(max_length=200, default="", blank=True)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from orders.messages import RefundPayment
 from orders.models import OrderRefund, Status
 from orders.services import refunds
 from orders.tests import book
@@ -59,14 +58,3 @@ class TestRecordRefund:
         record("R1", book.TOTAL_CENTS)
 
         assert record("R1", book.TOTAL_CENTS) == []
-
-
-class TestRefundPayment:
-    def test_of_two_orders_is_two_events_even_for_the_same_reason(self):
-        """Consumers apply a key once: the second buyer's money must not be taken for the first one's."""
-        commands = [
-            RefundPayment(order_no=order_no, version=4, refund_key="return", amount_cents=1, reason="")
-            for order_no in ("M1", "M2", "M2")
-        ]
-
-        assert len({command.key for command in commands}) == 2

@@ -73,10 +73,7 @@ def record(*, order_no: str, trade: Trade, now: datetime) -> Event | None:
         if payment.is_open:
             payment.settle(Payment.Status.SUCCEEDED, now=now)
         else:
-            key = _refund_key(payment, trade)
-            refunding.reserve(
-                capture, refund_key=key, amount_cents=trade.amount_cents, reason=key.split(":")[0], now=now
-            )
+            refunding.give_back_whole(capture, refund_key=_refund_key(payment, trade), now=now)
         return event
 
 

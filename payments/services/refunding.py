@@ -1,21 +1,25 @@
 """Money goes back: a refund is a row with a number first, a request to the gateway second, and a fact last.
 
-The number is derived from what asks for the refund, so every attempt, even of a process that lost its memory, uses the
-same one; at the gateway, the same number is the same refund. While nobody knows how the gateway answered, the refund
-stays PENDING and is asked for again: after 1, 2, 4, ... seconds, later every ten minutes, without an end.
+The number is the one of the request, or derived from the cause, so every attempt, even of a process that lost its
+memory, uses the same one; at the gateway, the same number is the same refund. While nobody knows how the gateway
+answered, the refund stays PENDING and is asked for again: after 1, 2, 4, ... seconds, later every ten minutes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
+import msgspec
 from django.db import transaction
 from django.db.models import F
 
 from messaging.events import Delayed, Event, Outgoing
+from orders.messages import RefundLine, RefundRequested
 from payments.gateway import client
 from payments.gateway.client import GatewayRefused, GatewayUnavailable
 from payments.messages import ExecuteRefund, RefundFailed, RefundSucceeded
@@ -25,6 +29,9 @@ _LOG = logging.getLogger(__name__)
 _WAIT_MAX = timedelta(minutes=10)
 #: From here on (about half an hour of a gateway that does not answer) each attempt is reported as an error.
 _ALARM_ATTEMPT = 12
+#: What every gateway takes for a number.
+_NUMBER = re.compile(r"[0-9A-Za-z_-]{1,32}", re.ASCII)
+_REASON_LENGTH_MAX = 64
 
 #: What is known after asking: done, not known, or the reason of a refusal. None: there was nothing to ask.
 Answer = Literal["DONE", "UNKNOWN"] | GatewayRefused | None
@@ -35,57 +42,95 @@ class RefundsExceedCapture(Exception):
 
 
 def refund_number(order_no: str, refund_key: str) -> str:
+    """The number of a refund that payments decides on by itself: the same cause is the same refund."""
     return "R" + hashlib.sha256(f"{order_no}|{refund_key}".encode()).hexdigest()[:24].upper()
 
 
-def reserve(capture: Capture, *, refund_key: str, amount_cents: int, reason: str, now: datetime) -> Refund:
-    """Write down a refund of a capture, or find the one of this key. Call inside a transaction.
+def give_back_whole(capture: Capture, *, refund_key: str, now: datetime) -> Refund:
+    """Write down the refund of money that no order wants (see `payments.messages.LATE`). Call inside a transaction."""
+    number = refund_number(capture.payment.order_no, refund_key)
+    reason = refund_key.partition(":")[0]
+    return _reserve(capture, number, refund_key, capture.amount_cents, reason, (), now)
+
+
+def request_refund(request: RefundRequested, *, now: datetime) -> Event:
+    """Give back part of what paid the order: the command that executes it, or why it cannot be."""
+    capture = (
+        Capture.objects.select_for_update(of=("self",))
+        .filter(payment__order_no=request.order_no, is_for_order=True)
+        .first()
+    )
+    failure = _reason_against(request, capture)
+    if not failure:
+        assert capture is not None
+        try:
+            _reserve(
+                capture,
+                request.refund_no,
+                request.refund_no,
+                request.amount_cents,
+                request.reason,
+                request.lines,
+                now,
+            )
+        except RefundsExceedCapture:
+            failure = "MORE_THAN_CAPTURED"
+    if not failure:
+        return ExecuteRefund(order_no=request.order_no, version=request.version, refund_no=request.refund_no)
+    _LOG.error("refund %s of order %s cannot be: %s", request.refund_no, request.order_no, failure)
+    return RefundFailed(
+        order_no=request.order_no,
+        version=request.version,
+        refund_no=request.refund_no,
+        refund_key=request.refund_no,
+        amount_cents=request.amount_cents,
+        reason=failure,
+    )
+
+
+def _reason_against(request: RefundRequested, capture: Capture | None) -> str:
+    if capture is None:
+        return "NOT_CAPTURED"
+    if request.amount_cents <= 0 or not _NUMBER.fullmatch(request.refund_no):
+        return "MALFORMED"
+    if sum(line.amount_cents for line in request.lines) > request.amount_cents:
+        return "LINES_EXCEED_AMOUNT"
+    known = Refund.objects.filter(refund_no=request.refund_no).first()
+    if known is not None and (known.capture_id, known.amount_cents) != (capture.pk, request.amount_cents):
+        return "NUMBER_USED"
+    return ""
+
+
+def _reserve(
+    capture: Capture,
+    refund_no: str,
+    refund_key: str,
+    amount_cents: int,
+    reason: str,
+    lines: Sequence[RefundLine],
+    now: datetime,
+) -> Refund:
+    """Write down a refund of a capture, or find the one of this number.
 
     Raises: RefundsExceedCapture.
     """
-    found = Refund.objects.filter(capture=capture, refund_key=refund_key).first()
+    found = Refund.objects.filter(refund_no=refund_no).first()
     if found is not None:
         return found
+    # The guard of every cap: it compares and sets in one statement, so two refunds never count the same cents as free.
     reserved = Capture.objects.filter(
         pk=capture.pk, refund_reserved_cents__lte=F("amount_cents") - amount_cents
     ).update(refund_reserved_cents=F("refund_reserved_cents") + amount_cents)
     if not reserved:
-        raise RefundsExceedCapture(refund_key)
+        raise RefundsExceedCapture(refund_no)
     return Refund.objects.create(
         capture=capture,
-        refund_no=refund_number(capture.payment.order_no, refund_key),
+        refund_no=refund_no,
         refund_key=refund_key,
         amount_cents=amount_cents,
-        reason=reason,
+        reason=reason[:_REASON_LENGTH_MAX],
+        lines=msgspec.to_builtins(lines),
         created_at=now,
-    )
-
-
-def request_refund(
-    *, order_no: str, version: int, refund_key: str, amount_cents: int, reason: str, now: datetime
-) -> Event:
-    """Give back part of what paid the order: the command that executes it, or why it cannot be."""
-    capture = (
-        Capture.objects.select_for_update(of=("self",)).filter(payment__order_no=order_no, is_for_order=True).first()
-    )
-    number = refund_number(order_no, refund_key)
-    failure = ""
-    if capture is None:
-        failure = "NOT_CAPTURED"
-    else:
-        try:
-            reserve(capture, refund_key=refund_key, amount_cents=amount_cents, reason=reason, now=now)
-        except RefundsExceedCapture:
-            failure = "MORE_THAN_CAPTURED"
-    if not failure:
-        return ExecuteRefund(order_no=order_no, version=version, refund_no=number)
-    return RefundFailed(
-        order_no=order_no,
-        version=version,
-        refund_no=number,
-        refund_key=refund_key,
-        amount_cents=amount_cents,
-        reason=failure,
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from django.db import IntegrityError, connections, transaction
 
 from messaging.events import Delayed
+from orders.messages import RefundLine, RefundRequested
 from payments.gateway import client
 from payments.messages import ExecuteRefund, RefundFailed, RefundSucceeded
 from payments.models import Capture, Refund
@@ -26,11 +27,17 @@ def paid(paysim):
     return payment
 
 
-def request(payment, *, key="goodwill", cents=kit.PRICE_CENTS):
+def request(payment, *, key="goodwill", cents=kit.PRICE_CENTS, lines=(), number=None):
+    wanted = RefundRequested(
+        order_no=payment.order_no,
+        version=5,
+        refund_no=number or f"R-{key}-{payment.order_no}",
+        amount_cents=cents,
+        lines=lines,
+        reason="BROKEN",
+    )
     with transaction.atomic(using="payments"):
-        return refunding.request_refund(
-            order_no=payment.order_no, version=5, refund_key=key, amount_cents=cents, reason="BROKEN", now=NOW
-        )
+        return refunding.request_refund(wanted, now=NOW)
 
 
 def execute(command):
@@ -54,7 +61,7 @@ class TestRefund:
             order_no=paid.order_no,
             version=5,
             refund_no=command.refund_no,
-            refund_key="goodwill",
+            refund_key=command.refund_no,
             amount_cents=kit.PRICE_CENTS,
         )
         assert at_the_gateway(paid) == (kit.PRICE_CENTS, 1)
@@ -100,6 +107,35 @@ class TestRefund:
         assert isinstance(second, RefundFailed)
         assert second.reason == "MORE_THAN_CAPTURED"
         assert isinstance(request(paid, key="three", cents=1990), ExecuteRefund)
+
+    def test_keeps_the_lines_that_it_is_for(self, paid):
+        command = request(paid, cents=2000, lines=(RefundLine("TEAPOT", 1, 1500),))
+
+        assert isinstance(command, ExecuteRefund)
+        refund = Refund.objects.get(refund_no=command.refund_no)
+        assert refund.lines == [{"sku": "TEAPOT", "quantity": 1, "amount_cents": 1500}]
+
+    def test_is_refused_when_its_lines_are_more_than_its_amount(self, paid):
+        event = request(paid, cents=1000, lines=(RefundLine("TEAPOT", 1, 600), RefundLine("CUP", 1, 401)))
+
+        assert isinstance(event, RefundFailed)
+        assert event.reason == "LINES_EXCEED_AMOUNT"
+
+    def test_is_refused_under_the_number_of_another_refund(self, paid):
+        number = request(paid, key="one", cents=1000).refund_no
+
+        event = request(paid, number=number, cents=2000)
+
+        assert isinstance(event, RefundFailed)
+        assert event.reason == "NUMBER_USED"
+        assert Refund.objects.get().amount_cents == 1000
+
+    @pytest.mark.parametrize(("cents", "number"), [(0, "R1"), (-1, "R1"), (1, ""), (1, "R" * 33), (1, "R 1")])
+    def test_is_refused_when_no_gateway_would_take_it(self, paid, cents, number):
+        event = request(paid, cents=cents, number=number or "\n")
+
+        assert isinstance(event, RefundFailed)
+        assert event.reason == "MALFORMED"
 
     def test_is_refused_when_nothing_was_paid(self):
         event = request(kit.open_payment())
