@@ -190,3 +190,38 @@ class TestPromises:
         paths = [(self.PAGE.parent / address).resolve() for _, address in LINK.findall(row)]
 
         assert any("pytest.mark.promise" in path.read_text() for path in paths)
+
+
+class TestPagesOfTheQueue:
+    """`docs/architecture/mq`: a page a layer, each with its invariant, what shows it, and what of RocketMQ it mirrors."""
+
+    FOLDER: Final = ROOT / "docs" / "architecture" / "mq"
+    INDEX: Final = FOLDER / "index.md"
+
+    @pytest.fixture
+    def order(self) -> list[Path]:
+        """The pages in the order to read them in."""
+        rows = re.findall(r"^\| \d+ \| \[[^\]]+\]\(([\w-]+\.md)\)", text(self.INDEX), re.MULTILINE)
+        return [self.FOLDER / name for name in rows]
+
+    def test_are_all_in_the_order_to_read_them_in(self, order: list[Path]):
+        assert sorted([*order, self.INDEX]) == sorted(self.FOLDER.glob("*.md"))
+
+    def test_lead_from_one_to_the_next(self, order: list[Path]):
+        for number, page in enumerate(order, 1):
+            title, way = text(page).split("\n")[0:3:2]
+            assert title.startswith(f"# The queue, {number}: ")
+            linked = [target for _, target in LINK.findall(way)]
+            assert linked[:1] == [order[number - 2].name] or number == 1
+            assert linked[-1] == (order[number].name if number < len(order) else "../promises.md")
+
+    def test_say_what_holds_what_shows_it_and_where_it_comes_from(self, order: list[Path]):
+        for page in order:
+            assert "\n**Invariant.** " in text(page), place(page)
+            shown, _, mirrored = text(page).partition("## What shows it\n")[2].partition("## In RocketMQ\n")
+            assert any(TEST_NAME.fullmatch(words) for words, _ in LINK.findall(shown)), f"{place(page)} links no test"
+            assert re.search(r"\bClass(es)?\b|\bclasses\b", mirrored), f"{place(page)} names no class of RocketMQ"
+
+    def test_are_short(self, order: list[Path]):
+        for page in order:
+            assert len(text(page).split("\n")) <= 130, f"{place(page)} is longer than two screens"
