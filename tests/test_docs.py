@@ -193,7 +193,7 @@ class TestPromises:
 
 
 class TestPagesOfTheQueue:
-    """`docs/architecture/mq`: a page a layer, each with its invariant, what shows it, and what of RocketMQ it mirrors."""
+    """`docs/architecture/mq`: a page a layer, with its invariant, what shows it, and what of RocketMQ it mirrors."""
 
     FOLDER: Final = ROOT / "docs" / "architecture" / "mq"
     INDEX: Final = FOLDER / "index.md"
