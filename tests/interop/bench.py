@@ -56,7 +56,7 @@ class Round:
 def run_round(kind: str, senders: int, body_bytes: int) -> Round:
     with tempfile.TemporaryDirectory(prefix="millrace-bench-") as name:
         folder = Path(name)
-        with BROKERS[kind](folder, {"flushDiskType": "SYNC_FLUSH"}) as cluster:
+        with BROKERS[kind](folder, {"flushDiskType": "SYNC_FLUSH", "mappedFileSizeCommitLog": str(1 << 30)}) as cluster:
             create_topic(cluster.namesrv, folder)
             broker = broker_process(kind)
             before = broker.cpu_times()

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.interop.apache import PROJECT, Cluster, free_ports
+from tests.interop.apache import BOTH, PROJECT, Cluster, free_ports
 
 
 @contextlib.contextmanager
@@ -19,9 +19,7 @@ def bundled_broker(
     store = store or folder / "store"
     command = [sys.executable, "-m", "mq", "standalone", "--data", str(store)]
     command += ["--namesrv-port", str(free_ports()), "--broker-port", str(free_ports())]
-    # As for Apache's: two brokers and a JVM of clients share two cores, and a send that waited for 200 ms is refused.
-    own = {"brokerName": "broker-a", "waitTimeMillsInSendQueue": "5000"}
-    for key, value in (own | dict(keys or {})).items():
+    for key, value in (BOTH | dict(keys or {})).items():
         command += ["--set", f"{key}={value}"]
     with (folder / "bundled.err").open("w") as errors:
         process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=errors, text=True)
