@@ -41,7 +41,7 @@ class StockReservationFailed(Event, frozen=True, kw_only=True):
 
 
 class SkuChanged(Event, frozen=True, kw_only=True):
-    """An article is new, or its title, price or being on sale changed; `version` counts the changes of the article."""
+    """An article is new, or something about it changed; `version` counts the changes of the article."""
 
     topic: ClassVar[str] = STOCK_EVENTS
     sku: str
@@ -49,6 +49,10 @@ class SkuChanged(Event, frozen=True, kw_only=True):
     title: str
     price_cents: int
     on_sale: bool
+    #: What coupons may be limited to; the weight that freight is reckoned by; how many one buyer may have.
+    category: str = ""
+    weight_grams: int = 0
+    per_buyer_limit: int | None = None
 
     @property
     def key(self) -> str:

@@ -20,6 +20,10 @@ class Sku(models.Model):
     title = models.CharField(max_length=200)
     price_cents = models.BigIntegerField()
     on_sale = models.BooleanField(default=True)
+    category = models.CharField(max_length=64, blank=True, default="", db_default="")
+    weight_grams = models.PositiveIntegerField(default=0, db_default=0)
+    #: How many units one buyer may have in orders that live; None: any number.
+    per_buyer_limit = models.PositiveIntegerField(null=True)
     version = models.PositiveIntegerField(default=1)
 
     class Meta:

@@ -11,9 +11,9 @@ from django.db import transaction
 
 from common.clock import now
 from inventory.messages import STOCK_EVENTS, SkuChanged, StockReservationFailed, StockReserved
-from messaging.events import Outgoing
+from messaging.events import Delayed, Outgoing
 from messaging.registry import consumer
-from orders.messages import ORDER_TIMERS, CloseUnpaidOrder
+from orders.messages import ORDER_EVENTS, ORDER_TIMERS, CancelSilentOrder, CloseUnpaidOrder, OrderPlaced
 from orders.services import catalog, changes, lifecycle, opening, refunds
 from orders.services.changes import Decision
 from payments.messages import PAYMENT_EVENTS, PaymentClosed, PaymentOpened, PaymentSucceeded, RefundSucceeded
@@ -48,6 +48,31 @@ def copy_sku(event: SkuChanged) -> None:
         title=event.title,
         price_cents=event.price_cents,
         on_sale=event.on_sale,
+        category=event.category,
+        weight_grams=event.weight_grams,
+        per_buyer_limit=event.per_buyer_limit,
+    )
+
+
+@consumer(topic=ORDER_EVENTS, tags=[OrderPlaced], batch=BATCH)
+def set_timer(events: list[OrderPlaced]) -> list[list[Outgoing]]:
+    """The half message that an order begins with cannot be delayed: so whoever hears of it sets the timer."""
+    ring_at = now() + settings.CONFIRM_WINDOW
+    return [
+        [Delayed(CancelSilentOrder(order_no=event.order_no, version=event.version), deliver_at=ring_at)]
+        for event in events
+    ]
+
+
+@consumer(topic=ORDER_TIMERS, tags=[CancelSilentOrder], batch=BATCH)
+def cancel_when_silent(events: list[CancelSilentOrder]) -> list[list[Outgoing]]:
+    moment, window = now(), settings.CONFIRM_WINDOW
+    return _move(
+        [
+            (event.order_no, lifecycle.cancel_when_silent(now=moment, window=window, attempt=event.attempt))
+            for event in events
+        ],
+        moment,
     )
 
 
@@ -67,7 +92,7 @@ def show_payable(events: list[PaymentOpened]) -> list[list[Outgoing]]:
 
 @consumer(topic=PAYMENT_EVENTS, tags=[PaymentSucceeded], batch=BATCH)
 def pay(events: list[PaymentSucceeded]) -> list[list[Outgoing]]:
-    return _move([(event.order_no, _payment(event)) for event in events], now())
+    return _move([(event.order_no, _payment(event)) for event in events], now(), with_lines=True)
 
 
 def _payment(event: PaymentSucceeded) -> Decision:
@@ -91,6 +116,8 @@ def record_refund(event: RefundSucceeded) -> list[Outgoing]:
     )
 
 
-def _move(decisions: Sequence[tuple[str, Decision]], moment: datetime) -> list[list[Outgoing]]:
+def _move(
+    decisions: Sequence[tuple[str, Decision]], moment: datetime, *, with_lines: bool = False
+) -> list[list[Outgoing]]:
     with transaction.atomic(using="orders", savepoint=False):
-        return changes.decide_and_move(decisions, now=moment)
+        return changes.decide_and_move(decisions, now=moment, with_lines=with_lines)

@@ -24,40 +24,96 @@ class Line(msgspec.Struct, frozen=True):
     sku: str
     quantity: int
     unit_price_cents: int
+    #: What coupon and red packet together take off the whole line.
+    discount_cents: int = 0
+    #: How much of the rest the buyer's balance pays.
+    balance_cents: int = 0
+    category: str = ""
+
+    @property
+    def goods_cents(self) -> int:
+        """The whole line at list price."""
+        return self.quantity * self.unit_price_cents
+
+    @property
+    def price_cents(self) -> int:
+        """What the whole line costs after the discount: exactly this is given back when it is returned."""
+        return self.goods_cents - self.discount_cents
+
+
+class Cut(msgspec.Struct, frozen=True):
+    """A coupon or red packet, and what it takes off the order's price."""
+
+    coupon_no: str
+    discount_cents: int
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Where the goods go, as it was when the order was placed; `region` is an ISO 3166-2 code such as `CN-SH`."""
+
+    recipient: str
+    phone: str
+    region: str
+    city: str
+    street: str
 
 
 class OrderPlaced(Event, frozen=True, kw_only=True):
-    """A pre-order exists; inventory is asked to hold its stock. Nobody but the buyer who placed it can see it yet."""
+    """A pre-order exists. Nobody but the buyer who placed it can see it yet.
+
+    Inventory is asked to hold its stock; coupons to lock `coupon` and `red_packet`, if it has any; accounts to hold
+    `balance_cents`, if that is not 0. They answer in any order, and whoever is not needed does not answer.
+    """
 
     topic: ClassVar[str] = ORDER_EVENTS
     order_no: str
     version: int
     buyer_id: int
+    placed_at: datetime
+    #: Goods at list price, less the discount, plus freight.
     total_cents: int
+    freight_cents: int = 0
+    #: The part of the total that the balance pays; the rest goes through the payment company.
+    balance_cents: int = 0
+    coupon: Cut | None = None
+    red_packet: Cut | None = None
     lines: tuple[Line, ...]
 
 
 class OrderConfirmed(Event, frozen=True, kw_only=True):
-    """The stock is held: the order may be paid until `expires_at`."""
+    """Everything the order needs is held for it: it may be paid until `expires_at`."""
 
     topic: ClassVar[str] = ORDER_EVENTS
     order_no: str
     version: int
     buyer_id: int
     total_cents: int
+    balance_cents: int = 0
     currency: str
     expires_at: datetime
 
+    @property
+    def payable_cents(self) -> int:
+        """What the payment company is to take."""
+        return self.total_cents - self.balance_cents
+
 
 class OrderPaid(Event, frozen=True, kw_only=True):
-    """The money is captured: whatever follows a purchase follows this event, never the raw payment."""
+    """The order is paid in full: whatever follows a purchase follows this event, never the raw payment.
+
+    An order that the balance pays alone has no payment, and an empty `payment_no`.
+    """
 
     topic: ClassVar[str] = ORDER_EVENTS
     order_no: str
     version: int
     buyer_id: int
     total_cents: int
+    freight_cents: int = 0
+    balance_cents: int = 0
     payment_no: str
+    lines: tuple[Line, ...] = ()
+    address: Address | None = None
 
 
 class ClosePayment(Event, frozen=True, kw_only=True):
@@ -71,9 +127,15 @@ class ClosePayment(Event, frozen=True, kw_only=True):
     version: int
     buyer_id: int
     total_cents: int
+    balance_cents: int = 0
     currency: str
     expires_at: datetime
     reason: str
+
+    @property
+    def payable_cents(self) -> int:
+        """What the payment company was to take."""
+        return self.total_cents - self.balance_cents
 
 
 class OrderClosed(Event, frozen=True, kw_only=True):
@@ -86,7 +148,7 @@ class OrderClosed(Event, frozen=True, kw_only=True):
 
 
 class OrderCanceled(Event, frozen=True, kw_only=True):
-    """The order ended before it could be paid (`OUT_OF_STOCK`, `BUYER_CANCELED`): what was held is given back."""
+    """The order ended before it could be paid, and why (`orders.models.Reason`): what was held is given back."""
 
     topic: ClassVar[str] = ORDER_EVENTS
     order_no: str
@@ -123,13 +185,17 @@ class RefundRequested(Event, frozen=True, kw_only=True):
 
 
 class OrderRefunded(Event, frozen=True, kw_only=True):
-    """The whole price went back to the buyer: the articles return to the shelf, the points are taken back."""
+    """The whole price went back to the buyer: the articles return to the shelf, the points are taken back.
+
+    `amount_cents` is the order's total; the balance paid `balance_cents` of it and has to get them back.
+    """
 
     topic: ClassVar[str] = ORDER_EVENTS
     order_no: str
     version: int
     buyer_id: int
     amount_cents: int
+    balance_cents: int = 0
     lines: tuple[Line, ...]
 
 
@@ -140,6 +206,20 @@ class CloseUnpaidOrder(Event, frozen=True, kw_only=True):
     order_no: str
     version: int
     #: How often the timer was set; an early ring sets it again, and each must be a message of its own.
+    attempt: int = 1
+
+    @property
+    def key(self) -> str:
+        return f"{self.order_no}:{self.attempt}"
+
+
+class CancelSilentOrder(Event, frozen=True, kw_only=True):
+    """A timer rang: if somebody whom the order waits for has not answered yet, cancel it."""
+
+    topic: ClassVar[str] = ORDER_TIMERS
+    order_no: str
+    version: int
+    #: As of `CloseUnpaidOrder`.
     attempt: int = 1
 
     @property

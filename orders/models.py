@@ -1,8 +1,10 @@
 """Orders, their lines and their history.
 
-How an order may change (`TRANSITIONS`; each change raises the version by one and is told as one event):
+How an order may change (`TRANSITIONS`; each change raises the version by one and is told as one event; an order that
+the buyer's balance pays alone is paid as soon as it is confirmed):
 
     PLACED           -> PENDING_PAYMENT  OrderConfirmed
+    PLACED           -> PAID             OrderPaid
     PLACED           -> CANCELED         OrderCanceled
     PENDING_PAYMENT  -> CLOSING          ClosePayment
     PENDING_PAYMENT  -> PAID             OrderPaid
@@ -14,6 +16,7 @@ How an order may change (`TRANSITIONS`; each change raises the version by one an
 from __future__ import annotations
 
 from collections.abc import Collection
+from enum import IntFlag
 
 from django.db import models
 from django.db.models import F, Q
@@ -23,7 +26,7 @@ from common.idempotency import StoredAnswer
 
 
 class Status(models.TextChoices):
-    PLACED = "PLACED"  #: a pre-order: inventory has not answered yet
+    PLACED = "PLACED"  #: a pre-order: not everybody has answered yet
     PENDING_PAYMENT = "PENDING_PAYMENT"
     CLOSING = "CLOSING"  #: too late or canceled; payments is asked whether money came after all
     PAID = "PAID"
@@ -34,7 +37,11 @@ class Status(models.TextChoices):
 
 #: From each status, where an order may go, and the event that tells of it. What is not in here does not happen.
 TRANSITIONS: dict[Status, dict[Status, str]] = {
-    Status.PLACED: {Status.PENDING_PAYMENT: "OrderConfirmed", Status.CANCELED: "OrderCanceled"},
+    Status.PLACED: {
+        Status.PENDING_PAYMENT: "OrderConfirmed",
+        Status.PAID: "OrderPaid",
+        Status.CANCELED: "OrderCanceled",
+    },
     Status.PENDING_PAYMENT: {Status.CLOSING: "ClosePayment", Status.PAID: "OrderPaid"},
     Status.CLOSING: {Status.CLOSED: "OrderClosed", Status.PAID: "OrderPaid"},
     Status.PAID: {Status.REFUNDED: "OrderRefunded"},
@@ -55,8 +62,19 @@ class Reason(models.TextChoices):
     """Why an order ended without goods."""
 
     OUT_OF_STOCK = "OUT_OF_STOCK"
+    COUPON_REFUSED = "COUPON_REFUSED"
+    BALANCE_REFUSED = "BALANCE_REFUSED"
+    NOT_CONFIRMED = "NOT_CONFIRMED"  #: somebody whose answer it needs kept silent
     PAYMENT_TIMEOUT = "PAYMENT_TIMEOUT"
     BUYER_CANCELED = "BUYER_CANCELED"
+
+
+class Party(IntFlag):
+    """Who has to agree before an order is confirmed; each answers by a message of its own."""
+
+    STOCK = 1
+    COUPON = 2
+    BALANCE = 4
 
 
 class OrderQuerySet(models.QuerySet["Order"]):
@@ -72,6 +90,10 @@ class OrderQuerySet(models.QuerySet["Order"]):
     def overdue(self, before: object) -> OrderQuerySet:
         return self.filter(status=Status.PENDING_PAYMENT, expires_at__lt=before)
 
+    def silent(self, placed_before: object) -> OrderQuerySet:
+        """Pre-orders that somebody should have answered long ago."""
+        return self.filter(status=Status.PLACED, placed_at__lt=placed_before)
+
 
 class Order(models.Model):
     """One order. `status` and `version` are only ever changed together, by `services.changes`."""
@@ -81,12 +103,25 @@ class Order(models.Model):
     status = models.CharField(max_length=16, choices=Status.choices)
     #: Counts the order's changes; the number of its newest event.
     version = models.PositiveIntegerField()
+    #: Who has not agreed yet, as a set of `Party`.
+    awaiting = models.PositiveSmallIntegerField(default=0, db_default=0)
+    #: What the order costs: its lines at list price, less what coupon and red packet take off, plus freight.
     total_cents = models.BigIntegerField()
+    freight_cents = models.BigIntegerField(default=0, db_default=0)
+    coupon_no = models.CharField(max_length=32, blank=True, default="", db_default="")
+    coupon_cents = models.BigIntegerField(default=0, db_default=0)
+    red_packet_no = models.CharField(max_length=32, blank=True, default="", db_default="")
+    red_packet_cents = models.BigIntegerField(default=0, db_default=0)
+    #: The part of the total that the buyer's balance pays.
+    balance_cents = models.BigIntegerField(default=0, db_default=0)
     currency = models.CharField(max_length=3)
     #: Why it ended or is ending without goods (a Reason), and what a program may want to know about it.
     reason = models.CharField(max_length=32, blank=True)
     reason_details = models.JSONField(null=True)
     payment_no = models.CharField(max_length=64, blank=True)
+    #: As they were when it was placed: an `orders.messages.Address`, and what the invoice says, if one is wanted.
+    address = models.JSONField(null=True)
+    invoice = models.JSONField(null=True)
     placed_at = models.DateTimeField()
     confirmed_at = models.DateTimeField(null=True)
     #: The buyer may pay until then; set when the order is confirmed.
@@ -101,16 +136,40 @@ class Order(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(total_cents__gt=0), name="order_total_positive"),
+            models.CheckConstraint(
+                condition=Q(
+                    freight_cents__gte=0,
+                    coupon_cents__gte=0,
+                    red_packet_cents__gte=0,
+                    balance_cents__range=(0, F("total_cents")),
+                ),
+                name="order_parts_positive",
+            ),
             models.CheckConstraint(condition=Q(status__in=Status.values), name="order_status_known"),
             models.CheckConstraint(condition=Q(version__gte=1), name="order_version_from_one"),
         ]
         indexes = [
             models.Index("buyer_id", F("placed_at").desc(), name="order_of_buyer"),
             models.Index(fields=["expires_at"], name="order_unpaid", condition=Q(status="PENDING_PAYMENT")),
+            models.Index(fields=["placed_at"], name="order_unanswered", condition=Q(status="PLACED")),
+            models.Index(
+                fields=["buyer_id"],
+                name="order_open_of_buyer",
+                condition=Q(status__in=["PLACED", "PENDING_PAYMENT", "CLOSING"]),
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.order_no} {self.status} v{self.version}"
+
+    @property
+    def discount_cents(self) -> int:
+        return self.coupon_cents + self.red_packet_cents
+
+    @property
+    def payable_cents(self) -> int:
+        """What the payment company is to take."""
+        return self.total_cents - self.balance_cents
 
     @property
     def shown_status(self) -> str:
@@ -127,15 +186,30 @@ class OrderLine(models.Model):
     title = models.CharField(max_length=200)
     quantity = models.PositiveIntegerField()
     unit_price_cents = models.BigIntegerField()
+    #: The line's share of the discount, and of what the balance pays: to the cent, so that any line can be given back.
+    discount_cents = models.BigIntegerField(default=0, db_default=0)
+    balance_cents = models.BigIntegerField(default=0, db_default=0)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["order", "sku"], name="order_line_once"),
             models.CheckConstraint(condition=Q(quantity__gt=0, unit_price_cents__gte=0), name="order_line_positive"),
+            models.CheckConstraint(
+                condition=Q(
+                    discount_cents__range=(0, F("quantity") * F("unit_price_cents")),
+                    balance_cents__range=(0, F("quantity") * F("unit_price_cents") - F("discount_cents")),
+                ),
+                name="order_line_shares",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.quantity} x {self.sku}"
+
+    @property
+    def price_cents(self) -> int:
+        """What the whole line costs, after the discount."""
+        return self.quantity * self.unit_price_cents - self.discount_cents
 
 
 class OrderEvent(models.Model):
@@ -179,6 +253,10 @@ class CatalogItem(models.Model):
     title = models.CharField(max_length=200)
     price_cents = models.BigIntegerField()
     on_sale = models.BooleanField()
+    category = models.CharField(max_length=64, blank=True, default="", db_default="")
+    weight_grams = models.PositiveIntegerField(default=0, db_default=0)
+    #: How many units one buyer may have in orders that live; None: any number.
+    per_buyer_limit = models.PositiveIntegerField(null=True)
 
     def __str__(self) -> str:
         return self.sku

@@ -23,7 +23,7 @@ def _expect(event: OrderConfirmed | ClosePayment) -> None:
         order_no=event.order_no,
         order_version=event.version,
         buyer_id=event.buyer_id,
-        amount_cents=event.total_cents,
+        amount_cents=event.payable_cents,
         currency=event.currency,
         expires_at=event.expires_at,
         now=now(),

@@ -10,13 +10,13 @@ from verify import books
 from verify.books import Row
 from verify.finding import Check, Comparison
 
-# What an order keeps of its price: all that was not refunded at its own request. Money that came too late or twice is
-# no part of the price, so it must have gone back whole.
+# What an order keeps of what the payment company was to take (its price less what the balance paid): all that was not
+# refunded at its own request. Money that came too late or twice is no part of that, so it must have gone back whole.
 _ORDERS = """
-    SELECT order_no, status, CASE WHEN status = 'PAID' THEN total_cents - (
+    SELECT order_no, status, CASE WHEN status = 'PAID' THEN total_cents - balance_cents - (
         SELECT coalesce(sum(amount_cents), 0) FROM orders_orderrefund refund
         WHERE refund.order_id = order_no AND refund_key NOT LIKE 'late:%' AND refund_key NOT LIKE 'duplicate:%'
-    ) ELSE 0 END
+    ) ELSE 0 END, total_cents = balance_cents
     FROM orders_order ORDER BY order_no COLLATE "C" """
 _PAYMENTS = """
     SELECT payment.order_no, payment.status, coalesce(sum(capture.amount_cents), 0), coalesce(sum((
@@ -40,7 +40,7 @@ def _captured_is_kept_or_refunded() -> Comparison:
             assert payment is not None
             found.require(False, f"{payment[0]}: a payment for an order that does not exist")
             continue
-        order_no, status, kept = order
+        order_no, status, kept, is_free = order
         payment_status, captured, refunded = payment[1:] if payment else (None, 0, 0)
         found.count("cents captured", int(captured))
         found.count("refunded", int(refunded))
@@ -50,7 +50,7 @@ def _captured_is_kept_or_refunded() -> Comparison:
             f"{order_no} ({status}): captured {captured} - refunded {refunded}, but what is kept costs {kept}",
         )
         found.require(
-            payment_status == _PAYMENT_OF.get(status, payment_status),
+            payment_status == (None if is_free else _PAYMENT_OF.get(status, payment_status)),
             f"{order_no} is {status}, its payment is {payment_status}",
         )
     return found

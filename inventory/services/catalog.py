@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F
@@ -13,23 +14,47 @@ from inventory.messages import SkuChanged
 from inventory.models import Sku, StockMovement, StockRecord
 from messaging.transactions import send_in_transaction
 
+#: What an article is to buyers, by the names that `Sku` and `SkuChanged` share.
+_FACTS = ("title", "price_cents", "on_sale", "category", "weight_grams", "per_buyer_limit")
 
-def put_sku(*, sku: str, title: str, price_cents: int, on_sale: bool, initial: int, now: datetime) -> bool:
+
+def put_sku(
+    *,
+    sku: str,
+    title: str,
+    price_cents: int,
+    on_sale: bool,
+    initial: int,
+    now: datetime,
+    category: str = "",
+    weight_grams: int = 0,
+    per_buyer_limit: int | None = None,
+) -> bool:
     """Make the article be as given, with `initial` units if it is new; say whether anything changed."""
     known = Sku.objects.filter(sku=sku).first()
-    if known is not None and (known.title, known.price_cents, known.on_sale) == (title, price_cents, on_sale):
+    changed = SkuChanged(
+        sku=sku,
+        version=1 if known is None else known.version + 1,
+        title=title,
+        price_cents=price_cents,
+        on_sale=on_sale,
+        category=category,
+        weight_grams=weight_grams,
+        per_buyer_limit=per_buyer_limit,
+    )
+    if known is not None and all(getattr(known, fact) == getattr(changed, fact) for fact in _FACTS):
         return False
-    version = 1 if known is None else known.version + 1
-    changed = SkuChanged(sku=sku, version=version, title=title, price_cents=price_cents, on_sale=on_sale)
     work = partial(_create, changed, initial, now) if known is None else partial(_update, changed)
     send_in_transaction(changed, work, using="inventory")
     return True
 
 
+def _facts(new: SkuChanged) -> dict[str, Any]:
+    return {fact: getattr(new, fact) for fact in _FACTS}
+
+
 def _create(new: SkuChanged, initial: int, now: datetime) -> None:
-    Sku.objects.create(
-        sku=new.sku, title=new.title, price_cents=new.price_cents, on_sale=new.on_sale, version=new.version
-    )
+    Sku.objects.create(sku=new.sku, version=new.version, **_facts(new))
     StockRecord.objects.create(sku_id=new.sku, initial=initial, available=initial)
     StockMovement.objects.create(
         order_no="initial", sku_id=new.sku, kind=StockMovement.Kind.INITIAL, quantity=initial, moved_at=now
@@ -37,10 +62,8 @@ def _create(new: SkuChanged, initial: int, now: datetime) -> None:
 
 
 def _update(new: SkuChanged) -> None:
-    updated = Sku.objects.filter(sku=new.sku, version=new.version - 1).update(
-        title=new.title, price_cents=new.price_cents, on_sale=new.on_sale, version=new.version
-    )
-    if updated != 1:
+    known = Sku.objects.filter(sku=new.sku, version=new.version - 1)
+    if known.update(version=new.version, **_facts(new)) != 1:
         raise AssertionError(f"{new.sku} was changed by somebody else at the same moment: try again")
 
 

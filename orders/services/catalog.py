@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db.models import Q
 
 from orders.models import CatalogItem
 
 
-def copy_sku(*, sku: str, version: int, title: str, price_cents: int, on_sale: bool) -> None:
-    """Take over an article's new state, unless a newer one is known already."""
-    values = {"version": version, "title": title, "price_cents": price_cents, "on_sale": on_sale}
+def copy_sku(*, sku: str, version: int, **facts: Any) -> None:
+    """Take over an article's new state (the fields of `CatalogItem`), unless a newer one is known already."""
+    values = {"version": version, **facts}
     _, created = CatalogItem.objects.get_or_create(sku=sku, defaults=values)
     if not created:
         CatalogItem.objects.filter(Q(sku=sku), version__lt=version).update(**values)

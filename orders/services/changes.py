@@ -30,11 +30,18 @@ class ConcurrentChange(TryAgain):
 
 @dataclass(frozen=True)
 class Step:
-    """What a message does to an order: the status it moves to (None: it stays), what is then said, what is written."""
+    """What a message does to an order: the status it moves to (None: it stays), what is then said, what is written.
+
+    A step that stays and writes is a note: compared and set like a move, but no event of the order's.
+    """
 
     to: Status | None = None
     say: Sequence[Outgoing] = ()
     write: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def changes_something(self) -> bool:
+        return self.to is not None or bool(self.write)
 
 
 #: The message changes nothing: it is late, or a repetition.
@@ -43,8 +50,12 @@ STAY = Step()
 Decision = Callable[[Order], Step]
 
 
-def decide_and_move(decisions: Sequence[tuple[str, Decision]], *, now: datetime) -> list[list[Outgoing]]:
+def decide_and_move(
+    decisions: Sequence[tuple[str, Decision]], *, now: datetime, with_lines: bool = False
+) -> list[list[Outgoing]]:
     """Take (order number, decision) in their order and return what each of them says. Needs a transaction.
+
+    Decisions that look at the lines of their orders say so (`with_lines`): all are read in one more statement.
 
     Raises: NotFound: no such order; InvalidTransition: a decision that `TRANSITIONS` does not have; ConcurrentChange.
     """
@@ -54,11 +65,11 @@ def decide_and_move(decisions: Sequence[tuple[str, Decision]], *, now: datetime)
         if not waiting:
             return said
         turn = _first_of_each_order(waiting, decisions)
-        steps = _decide([decisions[place] for place in turn])
-        moved = move([(order, step) for order, step in steps if step.to is not None], now=now)
+        steps = _decide([decisions[place] for place in turn], with_lines=with_lines)
+        moved = move([(order, step) for order, step in steps if step.changes_something], now=now)
         done = set()
         for place, (order, step) in zip(turn, steps, strict=True):
-            if step.to is None or order.order_no in moved:
+            if not step.changes_something or order.order_no in moved:
                 said[place] = list(step.say)
                 done.add(place)
         waiting = [place for place in waiting if place not in done]
@@ -66,7 +77,7 @@ def decide_and_move(decisions: Sequence[tuple[str, Decision]], *, now: datetime)
 
 
 def move(steps: Iterable[tuple[Order, Step]], *, now: datetime) -> set[str]:
-    """Compare and set, once; return the numbers of the orders that moved.
+    """Compare and set, once; return the numbers of the orders that moved, or of which something was noted.
 
     Raises: InvalidTransition: a step that `TRANSITIONS` does not have.
     """
@@ -84,8 +95,9 @@ def _first_of_each_order(waiting: list[int], decisions: Sequence[tuple[str, Deci
     return list(first.values())
 
 
-def _decide(decisions: Sequence[tuple[str, Decision]]) -> list[tuple[Order, Step]]:
-    found = Order.objects.in_bulk([order_no for order_no, _ in decisions])
+def _decide(decisions: Sequence[tuple[str, Decision]], *, with_lines: bool) -> list[tuple[Order, Step]]:
+    orders = Order.objects.prefetch_related("lines") if with_lines else Order.objects.all()
+    found = orders.in_bulk([order_no for order_no, _ in decisions])
     missing = [order_no for order_no, _ in decisions if order_no not in found]
     if missing:
         raise NotFound(f"There is no order {missing[0]}.")
@@ -93,14 +105,14 @@ def _decide(decisions: Sequence[tuple[str, Decision]]) -> list[tuple[Order, Step
 
 
 def _row(order: Order, step: Step) -> dict[str, Any]:
-    assert step.to is not None
-    tag = TRANSITIONS[Status(order.status)].get(step.to)
-    if tag is None:
+    tag = None if step.to is None else TRANSITIONS[Status(order.status)].get(step.to)
+    if step.to is not None and tag is None:
         raise InvalidTransition(f"An order that is {order.status} cannot become {step.to}.", status=order.status)
     return {
         "order_no": order.order_no,
         "from_status": order.status,
         "from_version": order.version,
+        "from_awaiting": order.awaiting,
         "to_status": step.to,
         "tag": tag,
         **step.write,

@@ -1,16 +1,19 @@
 -- Move orders on: each only if it is still in the status and version that its step was decided on (compare-and-set).
--- Returns the numbers of those that moved. Rows are locked in the order of their numbers, so that batches that share
--- orders queue up instead of deadlocking.
+-- A step without a status notes something and is no event: the order keeps its version, so who has not agreed yet
+-- (`awaiting`) is compared, too. Returns the numbers of those that moved or were noted. Rows are locked in the order of
+-- their numbers, so that batches that share orders queue up instead of deadlocking.
 WITH step AS (
     SELECT * FROM jsonb_to_recordset(%(steps)s::jsonb) AS step (
-        order_no text, from_status text, from_version int, to_status text, tag text, reason text, reason_details jsonb,
-        payment_no text, confirmed_at timestamptz, expires_at timestamptz, paid_at timestamptz, ended_at timestamptz)
+        order_no text, from_status text, from_version int, from_awaiting int, to_status text, tag text, awaiting int,
+        reason text, reason_details jsonb, payment_no text, confirmed_at timestamptz, expires_at timestamptz,
+        paid_at timestamptz, ended_at timestamptz)
 ), locked AS (
     SELECT o.order_no FROM orders_order AS o JOIN step USING (order_no) ORDER BY o.order_no FOR UPDATE OF o
 ), moved AS (
     UPDATE orders_order AS o SET
-        status = step.to_status,
-        version = step.from_version + 1,
+        status = coalesce(step.to_status, o.status),
+        version = CASE WHEN step.to_status IS NULL THEN o.version ELSE o.version + 1 END,
+        awaiting = coalesce(step.awaiting, o.awaiting),
         reason = coalesce(step.reason, o.reason),
         reason_details = coalesce(step.reason_details, o.reason_details),
         payment_no = coalesce(step.payment_no, o.payment_no),
@@ -19,9 +22,11 @@ WITH step AS (
         paid_at = coalesce(step.paid_at, o.paid_at),
         ended_at = coalesce(step.ended_at, o.ended_at)
     FROM step JOIN locked USING (order_no)
-    WHERE o.order_no = step.order_no AND o.status = step.from_status AND o.version = step.from_version
+    WHERE o.order_no = step.order_no
+        AND o.status = step.from_status AND o.version = step.from_version AND o.awaiting = step.from_awaiting
     RETURNING o.order_no, o.version, step.tag, o.status
+), told AS (
+    INSERT INTO orders_orderevent (order_id, version, tag, status, happened_at)
+    SELECT order_no, version, tag, status, %(now)s FROM moved WHERE tag IS NOT NULL
 )
-INSERT INTO orders_orderevent (order_id, version, tag, status, happened_at)
-SELECT order_no, version, tag, status, %(now)s FROM moved
-RETURNING order_id
+SELECT order_no FROM moved

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 
+from django.db.models import QuerySet
+
 from common.errors import NotFound
 from messaging.database import is_unreachable
 from messaging.events import Event
@@ -55,24 +57,34 @@ def close_overdue(*, now: datetime, limit: int) -> list[str]:
 
     Raises: QueueUnavailable, or Django's OperationalError: nothing can be closed now.
     """
-    overdue = Order.objects.overdue(now - TIMER_GRACE).order_by("expires_at").values_list("order_no", flat=True)
-    closed: list[str] = []
-    for order_no in overdue.iterator(chunk_size=_CHUNK):
-        if len(closed) == limit:
+    overdue = Order.objects.overdue(now - TIMER_GRACE).order_by("expires_at")
+    return _end_each(overdue, partial(lifecycle.begin_closing, reason=Reason.PAYMENT_TIMEOUT), now=now, limit=limit)
+
+
+def cancel_silent(*, now: datetime, limit: int) -> list[str]:
+    """Cancel pre-orders that somebody never answered and whose timer was lost; otherwise as `close_overdue`."""
+    silent = Order.objects.silent(now - TIMER_GRACE).order_by("placed_at")
+    return _end_each(silent, partial(lifecycle.cancel_silent, now=now), now=now, limit=limit)
+
+
+def _end_each(orders: QuerySet[Order], decide: Callable[[Order], Step], *, now: datetime, limit: int) -> list[str]:
+    ended: list[str] = []
+    for order_no in orders.values_list("order_no", flat=True).iterator(chunk_size=_CHUNK):
+        if len(ended) == limit:
             break
-        if _close(order_no, now=now):
-            closed.append(order_no)
-    return closed
+        if _end_if_possible(order_no, decide, now=now):
+            ended.append(order_no)
+    return ended
 
 
-def _close(order_no: str, *, now: datetime) -> bool:
+def _end_if_possible(order_no: str, decide: Callable[[Order], Step], *, now: datetime) -> bool:
     """Raises: QueueUnavailable, OperationalError: no order is to blame."""
     try:
-        _end(order_no, partial(lifecycle.begin_closing, reason=Reason.PAYMENT_TIMEOUT), now=now)
+        _end(order_no, decide, now=now)
     except Exception as error:
         if isinstance(error, QueueUnavailable) or is_unreachable(error):
             raise
-        log.exception("order %s is overdue and cannot be closed", order_no)
+        log.exception("order %s should have ended long ago and cannot be ended", order_no)
         return False
     return True
 

@@ -7,8 +7,9 @@ WITH answer AS (
     ON CONFLICT (buyer_id, key) DO NOTHING
     RETURNING buyer_id
 ), placed AS (
-    INSERT INTO orders_order (order_no, buyer_id, status, version, total_cents, currency, reason, payment_no, placed_at)
-    SELECT %(order_no)s, buyer_id, 'PLACED', 1, %(total_cents)s, %(currency)s, '', '', %(now)s FROM answer
+    INSERT INTO orders_order (order_no, buyer_id, status, version, awaiting, total_cents, currency, reason, payment_no,
+        placed_at)
+    SELECT %(order_no)s, buyer_id, 'PLACED', 1, %(awaiting)s, %(total_cents)s, %(currency)s, '', '', %(now)s FROM answer
     RETURNING order_no
 ), lines AS (
     INSERT INTO orders_orderline (order_id, sku, title, quantity, unit_price_cents)

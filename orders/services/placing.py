@@ -18,7 +18,7 @@ from common.errors import InvalidInput
 from common.money import CURRENCY
 from messaging.transactions import send_in_transaction
 from orders.messages import Line, OrderPlaced
-from orders.models import CatalogItem, PlacingAnswer
+from orders.models import CatalogItem, Party, PlacingAnswer
 
 _PLACE = sql.Statement(Path(__file__).with_name("place.sql"))
 
@@ -64,6 +64,7 @@ def place_order(*, buyer_id: int, wanted: Sequence[Wanted], key: str, now: datet
             "orders",
             order_no=event.order_no,
             buyer_id=buyer_id,
+            awaiting=Party.STOCK,
             total_cents=event.total_cents,
             currency=CURRENCY,
             lines=sql.rows(lines),
@@ -110,4 +111,6 @@ def _draft(buyer_id: int, wanted: Sequence[Wanted], articles: dict[str, CatalogI
     if total_cents > TOTAL_CENTS_MAX:
         raise InvalidInput("The order is larger than one payment can be.", field="lines")
     order_no = ids.new_number(ids.ORDER, now)
-    return OrderPlaced(order_no=order_no, version=1, buyer_id=buyer_id, total_cents=total_cents, lines=lines)
+    return OrderPlaced(
+        order_no=order_no, version=1, buyer_id=buyer_id, placed_at=now, total_cents=total_cents, lines=lines
+    )

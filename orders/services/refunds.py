@@ -9,9 +9,9 @@ from django.db import transaction
 from django.db.models import Q, Sum
 
 from messaging.events import Outgoing
-from orders.messages import Line, OrderRefunded
+from orders.messages import OrderRefunded
 from orders.models import Order, OrderRefund, Status
-from orders.services import changes
+from orders.services import changes, lifecycle
 from orders.services.changes import STAY, Step
 from payments.messages import DUPLICATE, LATE
 
@@ -33,14 +33,14 @@ def _end_when_refunded(order: Order, *, now: datetime) -> Step:
     # A buyer who paid twice gets the second payment back, and keeps the order: only refunds of its price end it.
     own = Q(refund_key__startswith=LATE) | Q(refund_key__startswith=DUPLICATE)
     refunded_cents = order.refunds.exclude(own).aggregate(sum=Sum("amount_cents", default=0))["sum"]
-    if order.status != Status.PAID or refunded_cents < order.total_cents:
+    if order.status != Status.PAID or refunded_cents < order.payable_cents:
         return STAY
-    lines = tuple(Line(line.sku, line.quantity, line.unit_price_cents) for line in order.lines.order_by("sku"))
     refunded = OrderRefunded(
         order_no=order.order_no,
         version=order.version + 1,
         buyer_id=order.buyer_id,
-        amount_cents=refunded_cents,
-        lines=lines,
+        amount_cents=order.total_cents,
+        balance_cents=order.balance_cents,
+        lines=lifecycle.lines_of(order),
     )
     return Step(Status.REFUNDED, say=(refunded,), write={"ended_at": now})

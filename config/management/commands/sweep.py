@@ -64,6 +64,7 @@ def _chores() -> Iterator[tuple[str, Callable[[], int]]]:
     """What a pass does: sentences, and functions that do what they say and return how often."""
     moment = now()
     yield "{} overdue orders are closing", lambda: len(closing.close_overdue(now=moment, limit=_LIMIT))
+    yield "{} unanswered orders are canceled", lambda: len(closing.cancel_silent(now=moment, limit=_LIMIT))
     yield "{} old answers are forgotten", partial(orders.services.tidying.forget_old_answers, now=moment)
     yield "{} old callbacks are forgotten", partial(payments.services.tidying.forget_old_callbacks, now=moment)
     for service in SERVICES:
