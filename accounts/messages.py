@@ -1,4 +1,4 @@
-"""What accounts tells the other services: effects of orders on a buyer's account."""
+"""What accounts tells the other services: answers about a buyer's balance, and effects of orders on the account."""
 
 from __future__ import annotations
 
@@ -17,3 +17,21 @@ class PointsGranted(Event, frozen=True, kw_only=True):
     version: int
     buyer_id: int
     points: int
+
+
+class BalanceHeld(Event, frozen=True, kw_only=True):
+    """What the order wants of its buyer's balance is held for it."""
+
+    topic: ClassVar[str] = ACCOUNT_EVENTS
+    order_no: str
+    version: int
+
+
+class BalanceRefused(Event, frozen=True, kw_only=True):
+    """Nothing is held: the buyer has less than the order wants."""
+
+    topic: ClassVar[str] = ACCOUNT_EVENTS
+    order_no: str
+    version: int
+    wanted_cents: int
+    available_cents: int

@@ -1,4 +1,4 @@
-"""Buyers, and the points they collect."""
+"""Buyers, where they live, the points they collect, and the money they have with the shop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from typing import ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
+
+from common.claims import Claim
+from common.idempotency import StoredAnswer
 
 
 class User(AbstractBaseUser):
@@ -58,3 +61,117 @@ class PointsEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.order_no} {self.kind} {self.points}"
+
+
+class BalanceAccount(models.Model):
+    """A buyer's money with the shop: what may be spent, and what is held for orders that are not paid yet."""
+
+    buyer_id = models.BigIntegerField(primary_key=True)
+    available_cents = models.BigIntegerField(default=0)
+    held_cents = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(available_cents__gte=0, held_cents__gte=0), name="balance_never_negative"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.buyer_id}: {self.available_cents} available, {self.held_cents} held"
+
+
+class BalanceClaim(Claim):
+    """Whether an order's placing or its end came first; see common.claims."""
+
+
+class BalanceHold(models.Model):
+    """What of a buyer's balance one order holds, until it is captured or released; and what was given back after."""
+
+    class State(models.TextChoices):
+        HELD = "HELD"
+        CAPTURED = "CAPTURED"
+        RELEASED = "RELEASED"
+
+    order_no = models.CharField(max_length=32, primary_key=True)
+    buyer_id = models.BigIntegerField()
+    cents = models.BigIntegerField()
+    state = models.CharField(max_length=16, choices=State.choices)
+    returned_cents = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(cents__gt=0), name="hold_positive"),
+            models.CheckConstraint(
+                condition=Q(returned_cents=0) | Q(state="CAPTURED", returned_cents__range=(0, F("cents"))),
+                name="hold_returned_at_most",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.order_no}: {self.cents} {self.state}"
+
+
+class BalanceEntry(models.Model):
+    """The ledger, by double entry: each movement is two rows that add up to nothing. Rows are never changed."""
+
+    class Kind(models.TextChoices):
+        CREDITED = "CREDITED"
+        HELD = "HELD"
+        CAPTURED = "CAPTURED"
+        RELEASED = "RELEASED"
+        RETURNED = "RETURNED"
+
+    class Account(models.TextChoices):
+        AVAILABLE = "AVAILABLE"  #: the buyer's
+        HELD = "HELD"  #: the buyer's
+        SHOP = "SHOP"  #: what balances have paid for orders
+        FUNDING = "FUNDING"  #: where the money of balances comes from
+
+    #: The order's number; of a refund or a credit, its own.
+    reference = models.CharField(max_length=64)
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    account = models.CharField(max_length=16, choices=Account.choices)
+    buyer_id = models.BigIntegerField()
+    #: What the account changes by.
+    cents = models.BigIntegerField()
+    entered_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["reference", "kind", "account"], name="balance_entry_once")]
+        indexes = [models.Index(fields=["buyer_id", "-id"], name="balance_entry_of_buyer")]
+
+    def __str__(self) -> str:
+        return f"{self.reference} {self.kind} {self.account} {self.cents}"
+
+
+class Address(models.Model):
+    """Where a buyer wants things sent. Orders copy it when they are placed, so it may be changed and deleted."""
+
+    address_no = models.CharField(max_length=32, primary_key=True)
+    buyer_id = models.BigIntegerField(db_index=True)
+    recipient = models.CharField(max_length=64)
+    phone = models.CharField(max_length=20)
+    #: ISO 3166-2, such as `CN-SH`.
+    region = models.CharField(max_length=6)
+    city = models.CharField(max_length=64)
+    street = models.CharField(max_length=200)
+    #: The one that is taken when an order names none.
+    is_default = models.BooleanField(default=False)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["buyer_id"], condition=Q(is_default=True), name="address_one_default")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.address_no}: {self.recipient}, {self.city}"
+
+
+class AddressAnswer(StoredAnswer):
+    """What `POST /api/addresses` answered to a buyer's Idempotency-Key."""
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["buyer_id", "key"], name="address_answer_once")]
+        indexes = [models.Index(fields=["answered_at"], name="address_answer_age")]

@@ -8,6 +8,7 @@ waits for the first one's commit, fails, and finds the answer to give. A key bel
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 from typing import Annotated, Any
 
 import msgspec
@@ -21,6 +22,9 @@ from common.errors import ShopError
 KeyHeader = Annotated[
     str, StringConstraints(min_length=8, max_length=128, pattern=r"^[!-~]+$"), Header(alias="Idempotency-Key")
 ]
+
+#: A client that repeats a request after that long has it done again.
+ANSWER_LIFETIME = timedelta(days=7)
 
 
 class KeyReused(ShopError):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from django.conf import settings
 from django.db import transaction
 
+from accounts.messages import ACCOUNT_EVENTS, BalanceHeld, BalanceRefused
 from common.clock import now
 from inventory.messages import STOCK_EVENTS, SkuChanged, StockReservationFailed, StockReserved
 from messaging.events import Delayed, Outgoing
 from messaging.registry import consumer
 from orders.messages import ORDER_EVENTS, ORDER_TIMERS, CancelSilentOrder, CloseUnpaidOrder, OrderPlaced
+from orders.models import Party, Reason
 from orders.services import catalog, changes, lifecycle, opening, refunds
 from orders.services.changes import Decision
 from payments.messages import PAYMENT_EVENTS, PaymentClosed, PaymentOpened, PaymentSucceeded, RefundSucceeded
@@ -22,19 +25,48 @@ BATCH = 64
 
 
 @consumer(topic=STOCK_EVENTS, tags=[StockReserved], batch=BATCH)
-def confirm(events: list[StockReserved]) -> list[list[Outgoing]]:
+def stock_reserved(events: list[StockReserved]) -> list[list[Outgoing]]:
+    return _confirm(events, by=Party.STOCK)
+
+
+@consumer(topic=ACCOUNT_EVENTS, tags=[BalanceHeld], batch=BATCH)
+def balance_held(events: list[BalanceHeld]) -> list[list[Outgoing]]:
+    return _confirm(events, by=Party.BALANCE)
+
+
+def _confirm(events: Sequence[StockReserved | BalanceHeld], *, by: Party) -> list[list[Outgoing]]:
     moment = now()
-    decision = lifecycle.confirm(now=moment, payment_window=settings.PAYMENT_WINDOW)
+    decision = lifecycle.confirm(now=moment, payment_window=settings.PAYMENT_WINDOW, by=by)
     return _move([(event.order_no, decision) for event in events], moment)
 
 
 @consumer(topic=STOCK_EVENTS, tags=[StockReservationFailed], batch=BATCH)
-def cancel(events: list[StockReservationFailed]) -> list[list[Outgoing]]:
+def stock_refused(events: list[StockReservationFailed]) -> list[list[Outgoing]]:
+    return _refuse(
+        [(event.order_no, Reason.OUT_OF_STOCK, {"shortages": msgspec.to_builtins(event.shortages)}) for event in events]
+    )
+
+
+@consumer(topic=ACCOUNT_EVENTS, tags=[BalanceRefused], batch=BATCH)
+def balance_refused(events: list[BalanceRefused]) -> list[list[Outgoing]]:
+    return _refuse(
+        [
+            (
+                event.order_no,
+                Reason.BALANCE_REFUSED,
+                {"wanted_cents": event.wanted_cents, "available_cents": event.available_cents},
+            )
+            for event in events
+        ]
+    )
+
+
+def _refuse(refusals: Sequence[tuple[str, Reason, dict[str, Any]]]) -> list[list[Outgoing]]:
     moment = now()
     return _move(
         [
-            (event.order_no, lifecycle.cancel_unfilled(now=moment, shortages=msgspec.to_builtins(event.shortages)))
-            for event in events
+            (order_no, lifecycle.cancel_refused(now=moment, reason=reason, details=details))
+            for order_no, reason, details in refusals
         ],
         moment,
     )

@@ -111,6 +111,7 @@ class OrderPaid(Event, frozen=True, kw_only=True):
     total_cents: int
     freight_cents: int = 0
     balance_cents: int = 0
+    coupons: tuple[str, ...] = ()
     payment_no: str
     lines: tuple[Line, ...] = ()
     address: Address | None = None
@@ -145,6 +146,9 @@ class OrderClosed(Event, frozen=True, kw_only=True):
     order_no: str
     version: int
     reason: str
+    #: What others than inventory may hold for it.
+    coupons: tuple[str, ...] = ()
+    balance_cents: int = 0
 
 
 class OrderCanceled(Event, frozen=True, kw_only=True):
@@ -154,6 +158,9 @@ class OrderCanceled(Event, frozen=True, kw_only=True):
     order_no: str
     version: int
     reason: str
+    #: What others than inventory may hold for it.
+    coupons: tuple[str, ...] = ()
+    balance_cents: int = 0
 
 
 class RefundLine(msgspec.Struct, frozen=True):
@@ -187,7 +194,8 @@ class RefundRequested(Event, frozen=True, kw_only=True):
 class OrderRefunded(Event, frozen=True, kw_only=True):
     """The whole price went back to the buyer: the articles return to the shelf, the points are taken back.
 
-    `amount_cents` is the order's total; the balance paid `balance_cents` of it and has to get them back.
+    `amount_cents` is the order's total; the balance paid `balance_cents` of it and gets them back, and the coupons come
+    back, too.
     """
 
     topic: ClassVar[str] = ORDER_EVENTS
@@ -196,6 +204,7 @@ class OrderRefunded(Event, frozen=True, kw_only=True):
     buyer_id: int
     amount_cents: int
     balance_cents: int = 0
+    coupons: tuple[str, ...] = ()
     lines: tuple[Line, ...]
 
 

@@ -167,6 +167,11 @@ class Order(models.Model):
         return self.coupon_cents + self.red_packet_cents
 
     @property
+    def coupons(self) -> tuple[str, ...]:
+        """Coupon and red packet, as far as it has them."""
+        return tuple(one for one in (self.coupon_no, self.red_packet_no) if one)
+
+    @property
     def payable_cents(self) -> int:
         """What the payment company is to take."""
         return self.total_cents - self.balance_cents

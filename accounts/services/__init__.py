@@ -1,1 +1,1 @@
-"""What accounts does: `logging_in` buyers, and keeping their `points`."""
+"""What accounts does: `logging_in` buyers, their `addresses` and `points`, `holding` and settling their `balance`."""

@@ -76,7 +76,7 @@ class TestMe:
 
         response = Client(headers={"Authorization": f"Bearer {tokens.issue(alice)}"}).get("/api/me")
 
-        assert response.json() == {"username": "alice", "points": 25}
+        assert response.json() == {"username": "alice", "points": 25, "balance_cents": 0, "held_cents": 0}
 
     def test_refuses_an_account_that_is_gone(self):
         response = Client(headers={"Authorization": f"Bearer {tokens.issue(404)}"}).get("/api/me")

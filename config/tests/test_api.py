@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ OPERATIONS = [(method, path) for path, operations in PATHS.items() for method in
 
 
 def address(path: str) -> str:
-    return path.replace("{order_no}", "M2611210000000000000000")
+    return re.sub(r"\{\w+\}", "M2611210000000000000000", path)
 
 
 def is_refusal(body: dict[str, Any]) -> bool:

@@ -8,13 +8,13 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connections
 from django.db.models.functions import Now
 
+from common.idempotency import ANSWER_LIFETIME
 from config.environment import SERVICES
 from messaging import tidying
 from messaging.models import InboxMessage
 from messaging.transactions import QueueUnavailable
 from orders.models import PlacingAnswer
 from orders.services import closing
-from orders.services.tidying import ANSWER_LIFETIME
 from payments.models import CallbackLog
 from payments.services.tidying import LOG_LIFETIME
 

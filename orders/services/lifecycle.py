@@ -7,7 +7,6 @@ contradicts the order (paid, yet never confirmed) is a fault, and raises.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -65,11 +64,6 @@ def _confirm(order: Order, *, now: datetime, payment_window: timedelta, by: Part
     )
 
 
-def cancel_unfilled(*, now: datetime, shortages: Sequence[Any]) -> Decision:
-    """The stock is not there: the order ends before anybody but its buyer saw it."""
-    return cancel_refused(now=now, reason=Reason.OUT_OF_STOCK, details={"shortages": shortages})
-
-
 def cancel_refused(*, now: datetime, reason: Reason, details: dict[str, Any]) -> Decision:
     """One of those who were asked refuses: the order ends, and whoever agreed before gives back what it held."""
     return partial(cancel_placed, now=now, reason=reason, details=details)
@@ -97,7 +91,13 @@ def cancel_silent(order: Order, *, now: datetime) -> Step:
 def cancel_placed(order: Order, *, now: datetime, reason: Reason, details: dict[str, Any] | None = None) -> Step:
     if order.status != Status.PLACED:
         return STAY
-    canceled = OrderCanceled(order_no=order.order_no, version=order.version + 1, reason=reason)
+    canceled = OrderCanceled(
+        order_no=order.order_no,
+        version=order.version + 1,
+        reason=reason,
+        coupons=order.coupons,
+        balance_cents=order.balance_cents,
+    )
     return Step(Status.CANCELED, say=(canceled,), write={"reason": reason, "reason_details": details, "ended_at": now})
 
 
@@ -144,7 +144,13 @@ def _finish_closing(order: Order, *, now: datetime) -> Step:
         return STAY
     if order.status != Status.CLOSING:
         raise InvalidTransition(f"The payment of {order} was closed, which nobody asked for.", status=order.status)
-    closed = OrderClosed(order_no=order.order_no, version=order.version + 1, reason=order.reason)
+    closed = OrderClosed(
+        order_no=order.order_no,
+        version=order.version + 1,
+        reason=order.reason,
+        coupons=order.coupons,
+        balance_cents=order.balance_cents,
+    )
     return Step(Status.CLOSED, say=(closed,), write={"ended_at": now})
 
 
@@ -175,6 +181,7 @@ def _paid(order: Order, *, payment_no: str) -> OrderPaid:
         total_cents=order.total_cents,
         freight_cents=order.freight_cents,
         balance_cents=order.balance_cents,
+        coupons=order.coupons,
         payment_no=payment_no,
         lines=lines_of(order),
         address=None if order.address is None else msgspec.convert(order.address, Address),

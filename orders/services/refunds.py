@@ -41,6 +41,7 @@ def _end_when_refunded(order: Order, *, now: datetime) -> Step:
         buyer_id=order.buyer_id,
         amount_cents=order.total_cents,
         balance_cents=order.balance_cents,
+        coupons=order.coupons,
         lines=lifecycle.lines_of(order),
     )
     return Step(Status.REFUNDED, say=(refunded,), write={"ended_at": now})

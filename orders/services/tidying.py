@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from common import sql
+from common.idempotency import ANSWER_LIFETIME
 from orders.models import PlacingAnswer
-
-#: A client that repeats a request after that long places a new order.
-ANSWER_LIFETIME = timedelta(days=7)
 
 
 def forget_old_answers(*, now: datetime) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import transaction
 
 from messaging.events import Delayed, Event, Outgoing
-from orders.models import TRANSITIONS, CatalogItem, Order, OrderEvent, OrderLine, Status
+from orders.models import TRANSITIONS, CatalogItem, Order, OrderEvent, OrderLine, Reason, Status
 from orders.services import changes, lifecycle
 from orders.services.changes import Decision
 
@@ -20,7 +20,11 @@ ALICE, BOB = 1, 2
 TOTAL_CENTS = 2500
 
 CONFIRM = lifecycle.confirm(now=NOON, payment_window=DAY)
-CANCEL_UNFILLED = lifecycle.cancel_unfilled(now=NOON, shortages=[{"sku": "TEAPOT", "wanted": 2, "available": 1}])
+CANCEL_UNFILLED = lifecycle.cancel_refused(
+    now=NOON,
+    reason=Reason.OUT_OF_STOCK,
+    details={"shortages": [{"sku": "TEAPOT", "wanted": 2, "available": 1}]},
+)
 TIMER_RINGS = lifecycle.close_when_due(now=NOON + DAY, attempt=1)
 PAYMENT_CLOSED = lifecycle.finish_closing(now=NOON + DAY)
 PAID = lifecycle.pay(payment_no="P1", amount_cents=TOTAL_CENTS, paid_at=NOON)

@@ -115,7 +115,7 @@ class TestSilence:
 class TestRaces:
     def test_answers_in_the_same_moment_confirm_once(self):
         """Protects `o.awaiting = step.from_awaiting` in changes.sql: else one answer overwrites the note of another."""
-        for number in range(40):
+        for number in range(12):
             order_no = f"M{number}"
             asking(EVERYBODY, order_no)
 
@@ -125,7 +125,7 @@ class TestRaces:
             assert book.state(order_no) == (Status.PENDING_PAYMENT, 2)
 
     def test_a_yes_and_a_no_in_the_same_moment_cancel(self):
-        for number in range(40):
+        for number in range(12):
             order_no = f"M{number}"
             asking(Party.STOCK | Party.COUPON, order_no)
 

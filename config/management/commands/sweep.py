@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError
 
+import accounts.services.tidying
 import messaging.tidying
 import orders.services.tidying
 import payments.services.tidying
@@ -65,7 +66,11 @@ def _chores() -> Iterator[tuple[str, Callable[[], int]]]:
     moment = now()
     yield "{} overdue orders are closing", lambda: len(closing.close_overdue(now=moment, limit=_LIMIT))
     yield "{} unanswered orders are canceled", lambda: len(closing.cancel_silent(now=moment, limit=_LIMIT))
-    yield "{} old answers are forgotten", partial(orders.services.tidying.forget_old_answers, now=moment)
+    for tidying in (accounts.services.tidying, orders.services.tidying):
+        yield (
+            f"{{}} old answers of {tidying.__name__.partition('.')[0]} are forgotten",
+            partial(tidying.forget_old_answers, now=moment),
+        )
     yield "{} old callbacks are forgotten", partial(payments.services.tidying.forget_old_callbacks, now=moment)
     for service in SERVICES:
         yield f"{{}} old messages of {service} are forgotten", partial(messaging.tidying.forget_old_messages, service)
