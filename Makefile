@@ -42,7 +42,7 @@ promises: .venv/installed-dev ## what the queue promises, broken on purpose a fe
 	$(BIN)/pytest -n 2 -m "promise and not nightly" -rP --show-capture=stdout
 
 interop: .venv/installed-dev ## other people's clients and RocketMQ's own classes as judges (JDK 17+, Maven, Go, Node)
-	$(BIN)/pytest -m interop tests/interop
+	$(BIN)/pytest -n 2 --dist loadgroup -m interop tests/interop
 
 bench-quick: .venv/installed-dev ## Apache RocketMQ and the bundled broker in turn (JDK 17+ and Maven)
 	$(BIN)/python -m tests.interop.bench

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 INTEROP = PROJECT / "interop"
+
+
+@contextlib.contextmanager
+def alone(target: Path) -> Iterator[None]:
+    """Nobody else builds there meanwhile: the tests run in two processes."""
+    target.mkdir(parents=True, exist_ok=True)
+    with (target / "building").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @dataclass(frozen=True)
@@ -25,10 +37,11 @@ class Module:
         """Compile the Java sources and fetch the jars, when anything is newer than the last build."""
         stamp = self.target / "built"
         sources = [self.folder / "pom.xml", *INTEROP.glob("src/**/*.java")]
-        if stamp.exists() and stamp.stat().st_mtime >= max(source.stat().st_mtime for source in sources):
-            return
-        subprocess.run(["mvn", "-q", "-B", "-ntp", "compile"], cwd=self.folder, check=True)
-        stamp.touch()
+        with alone(self.target):
+            if stamp.exists() and stamp.stat().st_mtime >= max(source.stat().st_mtime for source in sources):
+                return
+            subprocess.run(["mvn", "-q", "-B", "-ntp", "compile"], cwd=self.folder, check=True)
+            stamp.touch()
 
     def java(
         self, *arguments: str, timeout_s: float, jvm: tuple[str, ...] = ("-Xmx512m",)

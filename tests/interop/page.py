@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import fcntl
 from collections.abc import Iterator
 
 from tests.interop.judging import Judge, Seen
@@ -17,14 +18,28 @@ def update(judge: Judge, seen: Seen) -> str:
 
     Raises: ValueError: the page has no place for this judge.
     """
-    old = PAGE.read_text()
+    with PAGE.open("r+") as page:
+        fcntl.flock(page, fcntl.LOCK_EX)  # another judge's run may write its own table
+        old = page.read()
+        new = with_table(old, judge, seen)
+        if new != old:
+            PAGE.write_text(new)
+    return "".join(difflib.unified_diff(old.splitlines(True), new.splitlines(True), "in the repository", "seen", n=0))
+
+
+def shows(judge: Judge, seen: Seen) -> bool:
+    """Whether the page tells of just these answers."""
+    page = PAGE.read_text()
+    return with_table(page, judge, seen) == page
+
+
+def with_table(page: str, judge: Judge, seen: Seen) -> str:
+    """Raises: ValueError: the page has no place for this judge."""
     begin, end = f"<!-- seen by {judge.name} -->\n", "<!-- end -->"
-    before, found, rest = old.partition(begin)
+    before, found, rest = page.partition(begin)
     if not found or end not in rest:
         raise ValueError(f"{PAGE.name} lacks the lines {begin.strip()} and {end}")
-    new = before + begin + "".join(f"{line}\n" for line in table(judge, seen)) + rest[rest.index(end) :]
-    PAGE.write_text(new)
-    return "".join(difflib.unified_diff(old.splitlines(True), new.splitlines(True), "in the repository", "seen", n=0))
+    return before + begin + "".join(f"{line}\n" for line in table(judge, seen)) + rest[rest.index(end) :]
 
 
 def table(judge: Judge, seen: Seen) -> Iterator[str]:

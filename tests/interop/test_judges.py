@@ -16,7 +16,10 @@ from tests.interop.judging import FAILED, Judge, Seen
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(400)]
 
 JUDGES = [*java_client.JUDGES, go_client.JUDGE, cpp_client.JUDGE, node_client.JUDGE, mqadmin.JUDGE]
-judged = pytest.mark.parametrize("judge", JUDGES, ids=str)
+#: Both tests of a judge in one process, which plays its cases once.
+judged = pytest.mark.parametrize(
+    "judge", [pytest.param(judge, id=str(judge), marks=pytest.mark.xdist_group(str(judge))) for judge in JUDGES]
+)
 
 
 @judged

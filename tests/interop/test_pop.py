@@ -8,7 +8,7 @@ import pytest
 
 from tests.interop import apache
 from tests.interop.bundled import bundled_broker
-from tests.interop.test_filter import JUNIT
+from tests.interop.java_client import JUNIT
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(400)]
 
@@ -21,7 +21,7 @@ def test_every_case_of_the_java_client_passes(kind: str, tmp_path: Path) -> None
     start = apache.apache_rocketmq if kind == "apache" else bundled_broker
     with start(tmp_path) as cluster:
         run = apache.java(
-            *JUNIT[:-1],
+            *JUNIT,
             "--select-class=millrace.PopTest",
             jvm=(
                 "-Xmx512m",

@@ -31,13 +31,14 @@ START_SECONDS = 90
 
 def build() -> None:
     """Fetch the proxy's jars, and the client into an environment of its own."""
-    if (BUILT / "built").exists():
-        return
-    jars = f"-DoutputDirectory={BUILT / 'lib'}"
-    subprocess.run(["mvn", "-q", "-B", "-ntp", "dependency:copy-dependencies", jars], cwd=FOLDER, check=True)
-    subprocess.run([sys.executable, "-m", "venv", BUILT / "venv"], check=True)
-    subprocess.run([BUILT / "venv/bin/pip", "install", "-q", CLIENT], check=True)
-    (BUILT / "built").touch()
+    with maven.alone(BUILT):
+        if (BUILT / "built").exists():
+            return
+        jars = f"-DoutputDirectory={BUILT / 'lib'}"
+        subprocess.run(["mvn", "-q", "-B", "-ntp", "dependency:copy-dependencies", jars], cwd=FOLDER, check=True)
+        subprocess.run([sys.executable, "-m", "venv", BUILT / "venv"], check=True)
+        subprocess.run([BUILT / "venv/bin/pip", "install", "-q", CLIENT], check=True)
+        (BUILT / "built").touch()
 
 
 @contextlib.contextmanager
