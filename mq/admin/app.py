@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from typing import Final, NoReturn, TextIO
@@ -16,7 +15,6 @@ from mq.admin import not_here, report
 from mq.admin.command import Command, Family, Session, UsageError
 from mq.client import Admin, ClientSettings
 from mq.errors import ConnectionLost, MQError, RequestTimeout
-from mq.remoting.signature import Credentials
 from mq.remoting.tls import TlsSettings
 
 DONE: Final = 0
@@ -89,9 +87,9 @@ async def _ask(command: Command, args: argparse.Namespace, out: TextIO) -> None:
         report.show(answer, out, as_json=args.json)
 
     try:
+        # The account is the environment's, and no flag's: every user of a machine sees its command lines.
         settings = ClientSettings(
             request_timeout_s=_TIMEOUT_S,
-            credentials=_credentials(),
             tls=TlsSettings(trust_cert_path=args.tlsTrustCert) if args.tls or args.tlsTrustCert else None,
         )
         admin = Admin(namesrv=args.namesrvAddr, settings=settings)
@@ -99,16 +97,6 @@ async def _ask(command: Command, args: argparse.Namespace, out: TextIO) -> None:
         raise UsageError(str(error)) from error
     async with admin:
         show(await command.run(Session(admin, args, show)))
-
-
-def _credentials() -> Credentials | None:
-    """The account that the environment names; not a flag, because every user of a machine sees its command lines."""
-    access_key, secret_key = os.environ.get("MQ_ACCESS_KEY"), os.environ.get("MQ_SECRET_KEY")
-    if not access_key and not secret_key:
-        return None
-    if not access_key or not secret_key:
-        raise UsageError("MQ_ACCESS_KEY and MQ_SECRET_KEY belong together")
-    return Credentials(access_key, secret_key)
 
 
 def _joined(command: Command, words: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from mq.errors import ResponseError
@@ -20,11 +20,28 @@ NAMESRV_VARIABLE: Final = "MQ_NAMESRV_ADDR"
 DEFAULT_NAMESRV: Final = "127.0.0.1:9876"
 
 
+ACCESS_KEY_VARIABLE: Final = "MQ_ACCESS_KEY"
+SECRET_KEY_VARIABLE: Final = "MQ_SECRET_KEY"
+
+
+def environment_credentials() -> Credentials | None:
+    """The account that MQ_ACCESS_KEY and MQ_SECRET_KEY name, if they do.
+
+    Raises: ValueError: one of them alone.
+    """
+    access_key, secret_key = os.environ.get(ACCESS_KEY_VARIABLE), os.environ.get(SECRET_KEY_VARIABLE)
+    if not access_key and not secret_key:
+        return None
+    if not access_key or not secret_key:
+        raise ValueError(f"{ACCESS_KEY_VARIABLE} and {SECRET_KEY_VARIABLE} belong together")
+    return Credentials(access_key, secret_key)
+
+
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
     # Who we are and whom we trust
-    #: The account that signs every request; None where the broker asks for none.
-    credentials: Credentials | None = None
+    #: The account that signs every request, by default that of the environment; None where the broker asks for none.
+    credentials: Credentials | None = field(default_factory=environment_credentials)
     #: Speak TLS to name servers and brokers; None: plain text.
     tls: TlsSettings | None = None
 
