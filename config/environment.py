@@ -76,6 +76,9 @@ class Environment(BaseSettings):
     #: Where buyers reach the shop and the third party; the supervisor sets them for every process it starts.
     web_url: str = "http://127.0.0.1:8000"
     paysim_url: str = "http://127.0.0.1:8001"
+    #: Where the shop itself reaches the third party, and the third party the shop, when that is not where buyers do.
+    gateway_url: str | None = None
+    notify_url: str | None = None
 
     mq_namesrv_addr: NameServers | None = Field(default=None, validation_alias="MQ_NAMESRV_ADDR")
     redis_url: RedisUrl | None = Field(default=None, validation_alias="REDIS_URL")

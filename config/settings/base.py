@@ -45,6 +45,8 @@ CLOCK_OFFSET_FILE = _environment.clock_offset_file
 MILLRACE_DATA = _environment.data.absolute()
 WEB_URL = _environment.web_url
 PAYSIM_URL = _environment.paysim_url
+PAYMENT_GATEWAY_URL = _environment.gateway_url
+PAYMENT_NOTIFY_URL = _environment.notify_url
 #: Who we are at the payment company, our private key, and the folder where public keys change hands.
 PAYMENT_APP_ID = "2021000000000001"
 PAYMENT_SELLER_ID = "2088000000000001"

@@ -152,7 +152,7 @@ def _call(method: str, content: dict[str, str], now: datetime) -> dict[str, Any]
 
     Raises: GatewayUnavailable. GatewayRefused: an answer with a business failure.
     """
-    address = str(settings.PAYSIM_URL)
+    address = str(settings.PAYMENT_GATEWAY_URL or settings.PAYSIM_URL)
     if _rest.is_resting(address):
         raise GatewayUnavailable(f"{method}: the gateway did not answer a moment ago")
     form = signing.signed(keys.own(), _request(method, content, now))

@@ -60,7 +60,7 @@ def cashier_url(*, order_no: str, buyer_id: int, now: datetime) -> str:
         order_no=order_no,
         amount_cents=payment.amount_cents,
         subject=f"Millrace order {order_no}",
-        notify_url=f"{settings.WEB_URL}/api/payments/callback",
+        notify_url=f"{settings.PAYMENT_NOTIFY_URL or settings.WEB_URL}/api/payments/callback",
         return_url=f"{settings.WEB_URL}/api/orders/{order_no}",
         expires_at=payment.expires_at,
         now=now,
