@@ -58,10 +58,14 @@ class Environment(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MILLRACE_", frozen=True)
 
     data: Path = Path(".millrace")
+    #: Where the payment company and the shop leave each other their public keys; unset, in the data directory.
+    keys: Path | None = None
     #: Of commands; the processes that `up` starts say more, and into their own files.
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
     #: Random per data directory when unset: the supervisor keeps it in the data directory and passes it on.
     secret_key: str | None = None
+    #: Names, separated by commas, under which requests may come: buyers' and the payment company's.
+    allowed_hosts: str = "127.0.0.1,localhost"
     #: The file that moves the shop's clock (`manage.py time-travel`); unset, the system's clock is the shop's.
     clock_offset_file: Path | None = None
     #: Connections per service that one process keeps open; 0 opens one per thread and closes it after each request.

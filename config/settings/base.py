@@ -11,7 +11,7 @@ from config.environment import SERVICES, environment
 _environment = environment()
 
 DEBUG = False
-ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
+ALLOWED_HOSTS = _environment.allowed_hosts.split(",")
 #: ninja brings the page that shows the API, with everything on it: nothing is loaded from elsewhere.
 INSTALLED_APPS = ["ninja", "config", "messaging", *SERVICES, "verify", "tour"]
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
@@ -51,7 +51,7 @@ PAYMENT_NOTIFY_URL = _environment.notify_url
 PAYMENT_APP_ID = "2021000000000001"
 PAYMENT_SELLER_ID = "2088000000000001"
 PAYMENT_PRIVATE_KEY = MILLRACE_DATA / "payments" / "private.pem"
-PAYMENT_KEYS = MILLRACE_DATA / "keys"
+PAYMENT_KEYS = _environment.keys or MILLRACE_DATA / "keys"
 MQ_NAMESRV_ADDR = _environment.mq_namesrv_addr or "127.0.0.1:9876"
 REDIS_URL = _environment.redis_url or databases.embedded_redis_url(_environment.data)
 
