@@ -111,7 +111,7 @@ class TestCloseOverdue:
         assert closing.close_overdue(now=NOON + DAY, limit=2) == ["M4", "M3"]
 
     def test_goes_on_behind_one_that_cannot_be_closed(self, queue: RecordedQueue, caplog: pytest.LogCaptureFixture):
-        """Protects the `except` in `_end_if_possible`, and that a failure counts for nothing."""
+        """Protects the `except` in `_end_if_possible`: a failure counts for nothing, else it is first for ever."""
         for number in range(3):
             book.order(f"M{number}", Status.PENDING_PAYMENT)
         Order.objects.filter(order_no="M0").update(expires_at=NOON)
