@@ -61,6 +61,8 @@ class ProcessQueue:
         self._is_paused = False
         # In the order of queue offsets, because pulls are, so the first key is the lowest offset not consumed.
         self._messages: dict[int, ReceivedMessage] = {}
+        # What each weighs in memory: a body that was compressed may be a thousand times its record.
+        self._weights: dict[int, int] = {}
         self._held_bytes = 0
         self._is_positioned = False
         self._changed = asyncio.Event()
@@ -98,10 +100,11 @@ class ProcessQueue:
 
     def put(self, messages: Sequence[ReceivedMessage], next_offset: int) -> None:
         """Take in what a pull brought; `next_offset` is the broker's, beyond what its filter examined."""
-        held = self._messages
+        held, weights = self._messages, self._weights
         for message in messages:
-            held[message.queue_offset] = message
-            self._held_bytes += message.record_bytes
+            queue_offset, weight = message.queue_offset, max(message.record_bytes, len(message.body))
+            self._held_bytes += weight - weights.get(queue_offset, 0)
+            held[queue_offset], weights[queue_offset] = message, weight
         self.next_offset = next_offset
         self._is_positioned = True
         if messages:
@@ -111,7 +114,7 @@ class ProcessQueue:
         """These are consumed (or sent back): they no longer hold back the commit offset."""
         for message in messages:
             if self._messages.pop(message.queue_offset, None) is not None:
-                self._held_bytes -= message.record_bytes
+                self._held_bytes -= self._weights.pop(message.queue_offset)
         self._changed.set()
 
     def first(self, count: int) -> list[ReceivedMessage]:

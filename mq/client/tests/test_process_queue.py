@@ -79,6 +79,19 @@ class TestFlowControl:
 
         assert queue.is_full
 
+    def test_counts_a_body_as_long_as_it_is_in_memory(self) -> None:
+        """Which may be a thousand times what the record took on its way; `weight` in `put` sees to it."""
+        queue = process_queue()
+        inflated = message(5, record_bytes=100)
+        inflated.body = bytes(990)
+
+        queue.put([inflated, message(6, record_bytes=10)], next_offset=7)
+        held_bytes, is_full = queue.held_bytes, queue.is_full
+        queue.remove([inflated])
+
+        assert (held_bytes, is_full) == (1000, True)
+        assert (queue.held_bytes, queue.is_full) == (10, False)
+
     def test_stops_when_one_message_lags_too_far_behind(self) -> None:
         queue = process_queue()
 
