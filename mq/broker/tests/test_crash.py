@@ -206,15 +206,15 @@ def check_order(found: dict[Place, bytes]) -> None:
 
 @pytest.mark.parametrize(
     ("cycles", "producer_count"),
-    [pytest.param(4, 4, id="few"), pytest.param(20, 64, id="many", marks=pytest.mark.promise)],
+    [
+        pytest.param(4, 4, id="few", marks=pytest.mark.timeout(120)),
+        pytest.param(20, 64, id="many", marks=[pytest.mark.promise, pytest.mark.timeout(240)]),
+        pytest.param(300, 64, id="night", marks=[pytest.mark.nightly, pytest.mark.timeout(3600)]),
+    ],
 )
-@pytest.mark.timeout(120)
 async def test_loses_no_acknowledged_message_and_keeps_every_queue_in_order(
-    tmp_path: Path, cycles: int, producer_count: int, record_property: Callable[[str, object], None]
+    tmp_path: Path, cycles: int, producer_count: int, chance: random.Random, figure: Callable[[str], None]
 ):
-    seed = int(os.environ.get("MILLRACE_SEED", random.randrange(2**32)))
-    print(f"MILLRACE_SEED={seed}")
-    chance = random.Random(seed)
     ledger = Ledger()
     numbers: list[dict[int, int]] = [defaultdict(int) for _ in range(producer_count)]
     broker = BrokerProcess(tmp_path / "store", mappedFileSizeCommitLog=LOG_FILE_BYTES)
@@ -236,7 +236,4 @@ async def test_loses_no_acknowledged_message_and_keeps_every_queue_in_order(
         assert found.get(place) == body, f"{place} is lost or changed"
     check_order(found)
     assert len(ledger.acknowledged) > 50 * cycles
-    record_property(
-        "figure",
-        f"B1: {cycles} kills, {producer_count} producers, {len(ledger.acknowledged)} acknowledged, 0 lost",
-    )
+    figure(f"B1: {cycles} kills, {producer_count} producers, {len(ledger.acknowledged)} acknowledged, 0 lost")

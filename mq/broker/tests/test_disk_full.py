@@ -6,6 +6,7 @@ import asyncio
 import errno
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -72,7 +73,7 @@ async def read_all(consumer: PullConsumer) -> set[bytes]:
 
 @pytest.mark.promise
 async def test_a_full_disk_refuses_sends_loses_nothing_and_ends_by_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figure: Callable[[str], None]
 ) -> None:
     quota = Quota(monkeypatch, 6 * LOG_FILE_BYTES)
     async with (
@@ -93,4 +94,6 @@ async def test_a_full_disk_refuses_sends_loses_nothing_and_ends_by_itself(
         took_s = time.monotonic() - began
 
         assert await read_all(consumer) == {*sent, b"space again"}
-    print(f"{len(sent)} messages acknowledged before the disk was full, 0 lost; sends resumed after {took_s:.2f} s")
+    figure(
+        f"B15: {len(sent)} acknowledged before a disk was full, 0 lost; sends went on {took_s:.2f} s after it had room"
+    )

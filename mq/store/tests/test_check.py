@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ from mq.store.tests.test_recovery import (
     damage,
     fill,
     fill_aside,
+    said,
     timers_of,
 )
 
@@ -152,11 +153,14 @@ class TestDamage:
         assert named(report) == [("consumerOffset.json", None)]
         assert "does not match its crc32" in report.parts[-1].damage[0].what
 
-    @pytest.mark.parametrize("count", [40, pytest.param(500, marks=[pytest.mark.promise, pytest.mark.timeout(600)])])
-    def test_anywhere_is_named_or_harms_nothing(self, memory_folder: Path, count: int) -> None:
-        seed = int(os.environ.get("MILLRACE_SEED", random.randrange(1 << 32)))
-        print(f"MILLRACE_SEED={seed}")
-        chance = random.Random(seed)
+    @pytest.mark.parametrize("count", [
+        40,
+        pytest.param(500, marks=[pytest.mark.promise, pytest.mark.timeout(600)]),
+        pytest.param(20_000, marks=[pytest.mark.nightly, pytest.mark.timeout(3600)]),
+    ])  # fmt: skip
+    def test_anywhere_is_named_or_harms_nothing(
+        self, memory_folder: Path, count: int, chance: random.Random, figure: Callable[[str], None]
+    ) -> None:
         whole, root = memory_folder / "whole", memory_folder / "damaged"
         bodies = fill(whole, seed=11, count=80, clean=True)
         fill_aside(whole)
@@ -173,8 +177,8 @@ class TestDamage:
             assert is_named or is_harmless(root, bodies), f"{what} in {victim.relative_to(whole)}"
             outcomes["named" if is_named else "harmless"] += 1
             shutil.rmtree(root)
-        print(f"damages: {outcomes.total()} ({dict(outcomes)})")
         assert outcomes["named"] > count // 3
+        figure(f"B3: {count} damages to a store that `store check` reads: {said(outcomes)}, 0 harmful and not named")
 
 
 def record_begins(path: Path) -> list[int]:

@@ -10,6 +10,7 @@ import errno
 import os
 import random
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,9 @@ async def send(store: MessageStore, body: bytes) -> None:
 
 class TestAnErrorOfTheDisk:
     @pytest.mark.parametrize("stride", [9, pytest.param(1, marks=[pytest.mark.promise, pytest.mark.timeout(600)])])
-    async def test_at_any_call_is_followed_by_no_false_acknowledgement(self, memory_folder: Path, stride: int) -> None:
+    async def test_at_any_call_is_followed_by_no_false_acknowledgement(
+        self, memory_folder: Path, stride: int, figure: Callable[[str], None]
+    ) -> None:
         calls = ForgetfulDisk()
         (memory_folder / "sound").mkdir()
         await live(memory_folder / "sound" / "store", calls)
@@ -109,4 +112,5 @@ class TestAnErrorOfTheDisk:
                     assert set(acknowledged) <= set(found), f"{what}: acknowledged and lost"
                     assert found[: len(acknowledged)] == acknowledged, f"{what}: order"
                     kill(store)
-        print(f"errors met: {met.total()} ({dict(met)}); false acknowledgements: 0, lost by a power cut after them: 0")
+        sites = ", ".join(f"{count} of {site}" for site, count in met.items())
+        figure(f"B5: {met.total()} errors of the disk ({sites}), 0 false acknowledgements, 0 lost by a power cut after")

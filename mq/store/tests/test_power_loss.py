@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -194,15 +194,13 @@ class TestAPowerCut:
         pytest.param(200_000, marks=[pytest.mark.nightly, pytest.mark.timeout(7200)]),
     ])  # fmt: skip
     def test_at_any_call_loses_nothing_acknowledged_and_keeps_every_queue_in_order(
-        self, memory_folder: Path, state_count: int
+        self, memory_folder: Path, state_count: int, seed: int, figure: Callable[[str], None]
     ) -> None:
-        seed = int(os.environ.get("MILLRACE_SEED", random.randrange(1 << 32)))
-        print(f"MILLRACE_SEED={seed}")
-
         played = Counter[str]()
         for part in range(max(1, state_count // 500)):
             played += power_cuts(memory_folder / f"{part}", seed + part, min(state_count, 500), rounds=60)
             shutil.rmtree(memory_folder / f"{part}")
 
-        print(f"power cuts played: {played.total()} ({dict(played)}), acknowledged messages lost: 0")
         assert played.total() == state_count
+        modes = ", ".join(f"{count} {mode}" for mode, count in sorted(played.items()))
+        figure(f"B2: {played.total()} power cuts ({modes}), 0 acknowledged messages lost")

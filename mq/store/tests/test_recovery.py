@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -144,11 +145,16 @@ class TestWithoutDerivedFiles:
             store.close_now()
             shutil.rmtree(root)
 
-    @pytest.mark.promise
     @pytest.mark.timeout(600)
-    def test_all_is_rebuilt_whichever_are_whole_truncated_or_gone(self, memory_folder: Path) -> None:
+    @pytest.mark.parametrize("seed", [
+        pytest.param(7, marks=pytest.mark.promise),
+        *(pytest.param(number, marks=pytest.mark.nightly) for number in range(100, 120)),
+    ])  # fmt: skip
+    def test_all_is_rebuilt_whichever_are_whole_truncated_or_gone(
+        self, memory_folder: Path, seed: int, figure: Callable[[str], None]
+    ) -> None:
         whole, root = memory_folder / "whole", memory_folder / "part"
-        bodies = fill(whole, seed=7, count=200, clean=True)
+        bodies = fill(whole, seed=seed, count=200, clean=True)
         (whole / "abort").write_text("1\nthe boot before\n")
         queue = sorted((whole / "consumequeue" / "orders" / "0").iterdir())
         index = sorted((whole / "index").iterdir())
@@ -173,7 +179,7 @@ class TestWithoutDerivedFiles:
             kill(store)
             shutil.rmtree(root)
             count += 1
-        print(f"combinations of derived files whole, truncated or gone: {count}, all rebuilt")
+        figure(f"B4: seed {seed}: {count} combinations of derived files whole, truncated or gone, all rebuilt")
 
     def test_a_log_whose_first_files_expired_keeps_its_queue_offsets(self, memory_folder: Path) -> None:
         store = small_store(memory_folder)
@@ -204,13 +210,12 @@ class TestDamage:
         [
             100,
             pytest.param(500, marks=[pytest.mark.promise, pytest.mark.timeout(600)]),
-            pytest.param(20_000, marks=[pytest.mark.nightly, pytest.mark.timeout(900)]),
+            pytest.param(20_000, marks=[pytest.mark.nightly, pytest.mark.timeout(3600)]),
         ],
     )
-    def test_is_recovered_or_refused_by_name_but_never_passed_over(self, memory_folder: Path, count: int) -> None:
-        seed = random.randrange(1 << 32)
-        print("seed", seed)
-        seeded = random.Random(seed)
+    def test_is_recovered_or_refused_by_name_but_never_passed_over(
+        self, memory_folder: Path, count: int, chance: random.Random, figure: Callable[[str], None]
+    ) -> None:
         whole = memory_folder / "whole"
         bodies = fill(whole, seed=11, count=120, clean=False)
         fill_aside(whole)
@@ -220,15 +225,19 @@ class TestDamage:
             root = memory_folder / "damaged"
             shutil.copytree(whole, root, ignore=shutil.ignore_patterns("timerwheel"))
             (root / "timerwheel").hardlink_to(whole / "timerwheel")  # 38 MB that opening does not change
-            victim = seeded.choice(files)
+            victim = chance.choice(files)
             path = root / victim.relative_to(whole)
-            what = damage(path, seeded)
+            what = damage(path, chance)
             outcomes[check_damaged(root, path, bodies, f"{what} in {victim.name}")] += 1
             shutil.rmtree(root)
-        print(f"damages: {outcomes.total()} ({dict(outcomes)}), silent losses: 0")
         assert set(outcomes) <= {"recovered", "refused", "noticed", "cut"}
         assert outcomes["recovered"]
         assert outcomes["refused"]
+        figure(f"B3: {count} damages to a store that is opened: {said(outcomes)}, 0 silent losses")
+
+
+def said(outcomes: Counter[str]) -> str:
+    return ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
 
 
 OFFSETS = {"offsetTable": {f"orders@group-{number}": {"0": number, "1": 7 * number} for number in range(20)}}
