@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from _pytest.nodeid import NodeId
 
 from config.embedded.postgres import THROW_AWAY, EmbeddedPostgres
 
@@ -73,6 +74,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     _postgres.stop()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Groups of tests stay together: pytest-xdist 3.8 writes a test's group where pytest 9.2 no longer looks."""
+    for item in items:
+        grouped = getattr(item, "_nodeid", None)
+        if grouped is not None and grouped != item.nodeid:
+            item._id = NodeId.parse(grouped)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

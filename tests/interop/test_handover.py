@@ -41,6 +41,8 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
 
 TOPIC, GROUP, WATCHER = "order-timers", "checkout", "watcher"
 COMMIT = 8
+#: Both brokers keep files of the same size, the one they have without being told.
+AS_SHIPPED = {"mappedFileSizeCommitLog": str(1 << 30)}
 #: Long enough for a broker to stop and a JVM to start.
 LATER_S = 25
 
@@ -216,7 +218,7 @@ class TestFromOursToRocketMQ:
         exported = tmp_path / "exported"
         assert export_store(StoreConfig(store), exported).is_clean
 
-        with apache.apache_rocketmq(tmp_path, {"transactionCheckInterval": "1000"}, store=exported) as cluster:
+        with apache.apache_rocketmq(tmp_path, AS_SHIPPED | {"transactionCheckInterval": "1000"}, store=exported) as cluster:
             client = Client(cluster.broker)
             await expect_a_check_of_the_open_one_alone(client)
             await expect_the_rest(client, due, within_s=60)
@@ -226,7 +228,7 @@ class TestFromOursToRocketMQ:
 
 class TestFromRocketMQToOurs:
     async def test_nothing_that_waits_is_lost_early_or_doubled(self, tmp_path):
-        with apache.apache_rocketmq(tmp_path, {"transactionCheckInterval": "60000"}) as cluster:
+        with apache.apache_rocketmq(tmp_path, AS_SHIPPED | {"transactionCheckInterval": "60000"}) as cluster:
             client = Client(cluster.broker)
             due = await send_everything(client)
             await client.close()
