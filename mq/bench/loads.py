@@ -8,8 +8,10 @@ late has waited since the moment it was due.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import struct
+import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -30,7 +32,10 @@ _DUE = struct.Struct(">d")
 
 @dataclass(frozen=True)
 class Options:
-    """`workers` send at once; `rate` is messages per second, for `latency`; `batch` messages per request."""
+    """`workers` send at once; `rate` is messages per second, for `latency`; `batch` messages per request.
+
+    `seconds`: send for so long instead of a number of messages; `consume` needs the number.
+    """
 
     namesrv: str | None = None
     topic: str = "MqBench"
@@ -39,6 +44,7 @@ class Options:
     messages: int = 100_000
     batch: int = 1
     rate: int = 2000
+    seconds: float | None = None
 
     def report(self, load: str, *names: str) -> Report:
         settings = {"workers": self.workers, "body_bytes": self.body_bytes}
@@ -134,7 +140,8 @@ async def latency(options: Options) -> Report:
     lateness = report.durations["late sends"] = Durations()
     topic = f"{options.topic}-{uuid.uuid4().hex[:8]}"
     filling = bytes(max(0, options.body_bytes - _DUE.size))
-    warm_up = min(options.rate, options.messages)
+    count = options.messages if options.seconds is None else int(options.rate * options.seconds)
+    warm_up = min(options.rate, count)
     received = 0
     is_done = asyncio.Event()
 
@@ -146,7 +153,7 @@ async def latency(options: Options) -> Report:
             received += 1
             if due_s > 0:
                 to_consumer.add(now_s - due_s)
-        if received >= warm_up + options.messages - report.failures.total():
+        if received >= warm_up + count - report.failures.total():
             is_done.set()
 
     consumer = PushConsumer(
@@ -172,11 +179,11 @@ async def latency(options: Options) -> Report:
 
         await _at_rate(options.rate, warm_up, lambda _: send(-1.0))
         with report.measured():
-            await _at_rate(options.rate, options.messages, send)
+            await _at_rate(options.rate, count, send)
         failed = report.failures.total()
-        report.messages = options.messages - failed
+        report.messages = count - failed
         try:
-            await asyncio.wait_for(is_done.wait(), 30 if failed < options.messages else 0)
+            await asyncio.wait_for(is_done.wait(), 30 if failed < count else 0)
         except TimeoutError:
             report.failures[f"{warm_up + report.messages - received} messages did not come"] += 1
     return report
@@ -184,21 +191,26 @@ async def latency(options: Options) -> Report:
 
 async def _measure(report: Report, options: Options, send: Callable[[], Awaitable[int]], durations: Durations) -> None:
     """Have the workers send a warm-up, then what counts."""
-    await _by_workers(options, int(options.messages * WARM_UP_PART) + options.workers, send, None)
+    await _by_workers(options, WARM_UP_PART, send, None)
     durations.clear()
     with report.measured():
-        report.messages = await _by_workers(options, options.messages, send, report)
+        report.messages = await _by_workers(options, 1.0, send, report)
 
 
-async def _by_workers(
-    options: Options, messages: int, send: Callable[[], Awaitable[int]], report: Report | None
-) -> int:
-    """Send `messages`; the number that was acknowledged. In the warm-up (no report) the first failure ends it all."""
-    left, acknowledged = messages, 0
+async def _by_workers(options: Options, part: float, send: Callable[[], Awaitable[int]], report: Report | None) -> int:
+    """Send that part of it all; the number that was acknowledged.
+
+    In the warm-up (no report) every worker sends once more, and the first failure ends it all.
+    """
+    if options.seconds is None:
+        left, until_s = int(options.messages * part) + (options.workers if report is None else 0), math.inf
+    else:
+        left, until_s = sys.maxsize, time.perf_counter() + options.seconds * part
+    acknowledged = 0
 
     async def work() -> None:
         nonlocal left, acknowledged
-        while left > 0:
+        while left > 0 and time.perf_counter() < until_s:
             left -= options.batch
             try:
                 count = await send()  # not `+= await`: that reads the sum before it waits

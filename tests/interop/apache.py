@@ -64,11 +64,16 @@ def free_ports(spacing: int = 1) -> int:
 
 @contextlib.contextmanager
 def apache_rocketmq(
-    folder: Path, keys: Mapping[str, str] | None = None, *, store: Path | None = None
+    folder: Path,
+    keys: Mapping[str, str] | None = None,
+    *,
+    store: Path | None = None,
+    jvm: tuple[str, ...] = (),
 ) -> Iterator[Cluster]:
     """Start a name server and a broker, wait until the broker is registered, and stop both at the end.
 
-    `store` opens an existing store directory in place of a new one; `keys` go into the broker's configuration.
+    `store` opens an existing store directory in place of a new one; `keys` go into the broker's configuration, `jvm` to
+    its JVM.
     """
     build()
     store = store or folder / "store"
@@ -91,13 +96,13 @@ def apache_rocketmq(
     (folder / "namesrv.conf").write_text(f"listenPort={namesrv_port}\nbindAddress=127.0.0.1\n")
     (folder / "broker.conf").write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
     with contextlib.ExitStack() as processes:
-        for name, jvm, main in (
+        for name, flags, main in (
             ("namesrv", NAMESRV_JVM, "org.apache.rocketmq.namesrv.NamesrvStartup"),
-            ("broker", BROKER_JVM, "org.apache.rocketmq.broker.BrokerStartup"),
+            ("broker", BROKER_JVM + jvm, "org.apache.rocketmq.broker.BrokerStartup"),
         ):
             log = processes.enter_context((folder / f"{name}.out").open("w+"))
             home = f"-Duser.home={folder / name}"
-            command = ["java", *jvm, home, "-cp", CLASSPATH, main, "-c", str(folder / f"{name}.conf")]
+            command = ["java", *flags, home, "-cp", CLASSPATH, main, "-c", str(folder / f"{name}.conf")]
             process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"ROCKETMQ_HOME": str(folder)})
             processes.callback(_stop, process)
             _wait_for_boot(process, folder / f"{name}.out")
