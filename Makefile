@@ -1,5 +1,5 @@
 # Every target works on a fresh clone: `install` runs by itself when .venv is missing or older than the locks.
-# More for `demo`, `up` and `down`: make up ARGS="--base-port 20000"
+# More for `demo`, `up`, `down`, `bench`: make up ARGS="--base-port 20000", make bench ARGS="--rows send-64-sync"
 ARGS ?=
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,7 +9,7 @@ MANAGE := $(BIN)/python manage.py
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test up down interop promises check bench-quick nightly clean
+.PHONY: help install demo test up down interop promises check bench bench-quick nightly clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,8 +44,11 @@ promises: .venv/installed-dev ## what the queue promises, broken on purpose a fe
 interop: .venv/installed-dev ## other people's clients and RocketMQ's own classes as judges (JDK 17+, Maven, Go, Node)
 	$(BIN)/pytest -n 2 --dist loadgroup -m interop tests/interop
 
-bench-quick: .venv/installed-dev ## Apache RocketMQ and the bundled broker in turn (JDK 17+ and Maven)
-	$(BIN)/python -m tests.interop.bench
+bench: .venv/installed-dev ## the bundled broker and Apache RocketMQ in turn, into docs/performance.md (JDK 17+, Maven, 25 minutes)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: .venv/installed-dev ## one row of it: exit status 1 when the bundled broker is not twice as fast
+	$(BIN)/python -m benchmarks --quick --rows send-64-sync --at-least 2 $(ARGS)
 
 check: .venv/installed-dev ## what CI runs: format, lint, types, contracts, migrations, tests, interop
 	$(BIN)/ruff format --check .

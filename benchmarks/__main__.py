@@ -10,11 +10,12 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from benchmarks import machine, rounds
+from benchmarks import machine, page, rounds
 from benchmarks.figures import times_better
 from benchmarks.growth import GROWTH
 from benchmarks.pace import Pace
@@ -43,7 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = Results(options.results)
     missing = [name for name in names if not (options.go_on and results.is_measured(name))]
     signal.signal(signal.SIGTERM, _end)
-    _play([row for name, row in known.items() if name in missing], _pace(options), results, options.directory)
+    directory = options.directory or Path(tempfile.gettempdir())
+    _play([row for name, row in known.items() if name in missing], _pace(options), results, directory)
+    if not options.quick:
+        page.update(COMPARISON, GROWTH, results)
     return _verdict([known[name] for name in names], results, options.at_least)
 
 
@@ -106,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--continue", dest="go_on", action="store_true", help="only what --results does not have yet")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FILE", help="(.millrace/benchmark.json)")
     parser.add_argument("--directory", type=Path, metavar="DIR", help="for the stores, some 20 GB (the system's)")
-    parser.add_argument("--quick", action="store_true", help="one short round of each, small sizes")
+    parser.add_argument("--quick", action="store_true", help="one short round of each, small sizes, no page")
     parser.add_argument("--rounds", type=int, metavar="COUNT", help="counted rounds of each side (3)")
     parser.add_argument("--java-seconds", type=float, metavar="S", help="a round of a Java class (14, at least 12)")
     parser.add_argument("--own-seconds", type=float, metavar="S", help="a round of our own loads (5)")

@@ -29,7 +29,7 @@ LINE_SECONDS = 9
 SHORTEST_S = 12
 #: What was acknowledged must be stored; the two are counted at moments that lie a little apart.
 STORED_PART = 0.85
-_FIELD = re.compile(r"([A-Z][\w() ]*): +([\d.]+)")
+_FIELD = re.compile(r"([A-Z][\w() ]*): *([\d.]+)")
 
 
 @dataclass(frozen=True)

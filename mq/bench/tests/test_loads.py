@@ -36,6 +36,16 @@ async def test_a_load_reports_every_message(tmp_path, load, options, durations):
     assert report.seconds > 0
 
 
+@pytest.mark.parametrize("load", ["produce", "transaction", "latency"])
+async def test_a_load_may_last_for_a_time_instead(tmp_path, load):
+    async with standalone(tmp_path) as mq:
+        report = await getattr(loads, load)(replace(SMALL, namesrv=mq.namesrv, seconds=0.2))
+
+    assert report.seconds >= 0.19
+    assert report.messages == (200 if load == "latency" else len(report.durations[next(iter(report.durations))]))
+    assert not report.failures
+
+
 async def test_acknowledged_messages_are_in_the_broker(tmp_path):
     async with standalone(tmp_path) as mq, Admin(namesrv=mq.namesrv) as admin:
         await loads.produce(replace(SMALL, namesrv=mq.namesrv))
