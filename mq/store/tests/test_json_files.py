@@ -17,6 +17,23 @@ class TestJsonFiles:
 
         assert json_files.load(path, dict)["offsetTable"] == {"1": 3, "18": 9}
 
+    def test_writes_a_member_a_line_as_rocketmq_does(self, tmp_path: Path) -> None:
+        path = tmp_path / "consumerOffset.json"
+
+        json_files.save(path, {"offsetTable": {"orders@group": {0: 5, 1: 7}}, "text": 'a\n  "b" ü', "empty": {}})
+
+        lines = path.read_text().split("\n")
+        assert lines[:7] == [
+            "{",
+            '\t"offsetTable": {',
+            '\t\t"orders@group": {',
+            '\t\t\t"0": 5,',
+            '\t\t\t"1": 7',
+            "\t\t}",
+            "\t},",
+        ]
+        assert lines[7:9] == ['\t"text": "a\\n  \\"b\\" ü",', '\t"empty": {},']
+
     def test_keeps_the_version_before(self, tmp_path: Path) -> None:
         path = tmp_path / "config" / "topics.json"
         json_files.save(path, {"version": 1})
