@@ -20,7 +20,7 @@ TIMER_TOPIC = "timers"
 FIRST_TIMER_S, LAST_TIMER_S = 6 * 3600, 48 * 3600
 
 
-def run(filling: Coroutine[object, object, None], timeout_s: float = 600.0) -> None:
+def run(filling: Coroutine[object, object, None], timeout_s: float = 1200.0) -> None:
     """Raises: TimeoutError."""
     questions.run(filling, timeout_s)
 

@@ -46,4 +46,4 @@ class Row:
     prepare: Callable[[Any, Pace], None] | None = None
     #: Seconds that a round may take before it counts as hanging.
     limit_s: float = 120.0
-    prepare_limit_s: float = 600.0
+    prepare_limit_s: float = 1200.0
