@@ -22,7 +22,9 @@ from tests.interop.bundled import bundled_broker
 
 #: A resumed broker that its name server gave up in the meantime registers within ten seconds.
 REGISTERED_WITHIN_S = 30.0
-SYNC, ASYNC = {"flushDiskType": "SYNC_FLUSH"}, {"flushDiskType": "ASYNC_FLUSH"}
+#: The default of both; the tests take smaller files.
+_FILES = {"mappedFileSizeCommitLog": str(1 << 30)}
+SYNC, ASYNC = _FILES | {"flushDiskType": "SYNC_FLUSH"}, _FILES | {"flushDiskType": "ASYNC_FLUSH"}
 #: Apache answers in JSON unless told otherwise; the bundled broker answers as it was asked.
 BINARY_ANSWERS = ("-Drocketmq.serialize.type=ROCKETMQ",)
 

@@ -10,7 +10,7 @@ from benchmarks.results import Results
 from benchmarks.rounds import play
 
 
-@pytest.mark.promise  # a dozen interpreters start
+@pytest.mark.slow  # a dozen interpreters start
 def test_a_full_broker_and_one_with_little_in_it_take_turns(tmp_path):
     (row,) = [one for one in GROWTH if one.name == "growth-topics-send"]
     results = Results(tmp_path / "results.json")
