@@ -35,15 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         print("\n".join(f"{row.name:24} {row.title}" for row in known.values()))
         return 0
-    names = (
-        options.rows.split(",") if options.rows else [row.name for row in (GROWTH if options.growth else COMPARISON)]
-    )
+    names = options.rows.split(",") if options.rows else [row.name for row in options.table]
     if unknown := [name for name in names if name not in known]:
         print(f"no such row: {', '.join(unknown)}; see --list", file=sys.stderr)
         return 2
     results = Results(options.results)
     missing = [name for name in names if not (options.go_on and results.is_measured(name))]
-    signal.signal(signal.SIGTERM, _end)
     directory = options.directory or Path(tempfile.gettempdir())
     _play([row for name, row in known.items() if name in missing], _pace(options), results, directory)
     if not options.quick:
@@ -54,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _play(rows: Sequence[Row], pace: Pace, results: Results, directory: Path) -> None:
     if not rows:
         return
+    signal.signal(signal.SIGTERM, _end)
     if any("apache" in row.session.sides for row in rows):
         apache.build()
     split = "not pinned: broker, name server and load share all cores"
