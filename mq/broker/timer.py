@@ -28,6 +28,7 @@ from mq.errors import CorruptRecord, InvalidMessage, MessageTooLarge
 from mq.message import ReceivedMessage
 from mq.message import properties as names
 from mq.message.record import RecordFields
+from mq.store.abort_mark import LastStop
 from mq.store.timer_checkpoint import TimerCheckpoint
 from mq.store.timer_index import TimerIndex
 from mq.store.timer_log import MAGIC_DEFAULT, MAGIC_DELETE, MAGIC_ROLL, TimerRecord
@@ -103,7 +104,12 @@ class TimerService:
     async def open(self) -> None:
         """Take up where the files say."""
         now_ms = self._clock.now_ms()
-        self._index.open(now_ms=now_ms, queue_range=self._queue_range(), queue_offset_of=self._queue_offset_of)
+        self._index.open(
+            now_ms=now_ms,
+            queue_range=self._queue_range(),
+            queue_offset_of=self._queue_offset_of,
+            is_clean=self._store.last_stop is LastStop.CLEAN,
+        )
         await asyncio.to_thread(self._index.flush, now_ms)
 
     async def close(self) -> None:

@@ -133,7 +133,7 @@ class Disk:
         self.sync_folder(path.parent)
 
     def overwrite(self, path: Path, data: bytes, size: int) -> None:
-        """Put a few bytes, of one sector, at the start of a small file of `size` bytes, as RocketMQ does with some."""
+        """Put a few bytes at the start of a small file of `size` bytes; those of one sector take place or do not."""
         descriptor = self.open(path, os.O_RDWR | os.O_CREAT)
         try:
             if os.fstat(descriptor).st_size != size:
@@ -154,12 +154,13 @@ def written_chunks(descriptor: int, begin: int, overlap_bytes: int = 0) -> Itera
     Reserved blocks and holes are skipped without being read: after a crash nearly all of a file's end is such.
     """
     # All stretches first: reading one makes the system read ahead, and what it has read it reports as written.
-    for start, end in list(_written_stretches(descriptor, begin)):
+    for start, end in list(written_stretches(descriptor, begin)):
         for at in range(start, end, _CHUNK_BYTES):
             yield at, os.pread(descriptor, min(_CHUNK_BYTES, end - at) + overlap_bytes, at)
 
 
-def _written_stretches(descriptor: int, begin: int) -> Iterator[tuple[int, int]]:
+def written_stretches(descriptor: int, begin: int) -> Iterator[tuple[int, int]]:
+    """Where the parts of a file from `begin` on that were ever written begin and end."""
     end, size = begin, os.fstat(descriptor).st_size
     while end < size:
         try:

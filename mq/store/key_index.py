@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 SLICE: Final = 256
 #: Messages remembered; beyond, the log itself is read.
 _MAX_REMEMBERED: Final = 50_000
+#: Files that a clean stop sums up and a start holds against that, 20 ms each.
+_SUMMED_FILES: Final = 4
 
 _UNIQ_KEY = properties.UNIQ_KEY.encode() + b"\x01"
 _KEYS = properties.KEYS.encode() + b"\x01"
@@ -81,6 +83,19 @@ class KeyIndex:
 
     def names(self) -> list[str]:
         return [file.path.name for file in self.files]
+
+    def slots_sums(self) -> list[int]:
+        """Of the newest files, the newest first: what a disk changes in them until the next start shows by these."""
+        return [file.slots_sum() for file in self.files[: -_SUMMED_FILES - 1 : -1]]
+
+    def is_as_summed(self, sums: list[int]) -> bool:
+        """Whether the newest files are what they were when `slots_sums` gave these; what is not told is believed."""
+        problems = [
+            file.path for file, sum_ in zip(reversed(self.files), sums, strict=False) if file.slots_sum() != sum_
+        ]
+        for path in problems:
+            logger.warning("%s: its slots are not what was written; all is indexed again from the log", path)
+        return not problems
 
     def trust(self, position: int) -> None:
         """Believe the files, and that everything before `position` is indexed."""

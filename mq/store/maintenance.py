@@ -231,6 +231,7 @@ class Maintenance:
             self._index.names(),
             [(queue.topic, queue.queue_id, queue.max_offset) for queue in queues],
             [queue.first_in_files for queue in queues],
+            self._index.slots_sums() if with_index else [],
         )
         unsynced, self._queues.unsynced = self._queues.unsynced, set()
         self._checkpoint, self._point_offset = after, durable.offset

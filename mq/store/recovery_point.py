@@ -28,6 +28,8 @@ class RecoveryPoint(msgspec.Struct, frozen=True, rename="camel"):
     queues: list[tuple[str, int, int]]
     #: The first queue offset that each of these has room for in its files; a file that is missing shows by it.
     queue_begins: list[int] = []
+    #: After a clean stop, the newest index files' `slots_sum`, the newest first.
+    index_sums: list[int] = []
 
 
 def load(path: Path) -> RecoveryPoint | None:

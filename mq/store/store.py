@@ -94,6 +94,8 @@ class MessageStore:
         self._encoder = RecordEncoder(config.store_host)
         self._listeners: list[ArrivalListener] = []
         self._is_open = False
+        #: How the store was left that `open` opened.
+        self.last_stop = LastStop.CLEAN
 
         self.get = self._reader.get
         self.entries = self._reader.entries
@@ -146,6 +148,7 @@ class MessageStore:
         self._queues.load()
         recovery = Recovery(root, self._log, self._queues, self._disk, self.config.delay_levels_ms)
         report = recovery.run(point, self._abort_mark.read())
+        self.last_stop = report.last_stop
         self._log.prepare(report.end // self.config.commit_log_file_bytes * self.config.commit_log_file_bytes)
         self._log.continue_at(report.end)
         if (
@@ -166,9 +169,16 @@ class MessageStore:
             return
         self._index.load()
         is_whole = report.last_stop is not LastStop.UNKNOWN
-        if is_whole and point is not None and report.is_point_trusted and point.index_files == self._index.names():
+        is_known = point is not None and report.is_point_trusted and point.index_files == self._index.names()
+        is_clean = report.last_stop is LastStop.CLEAN
+        if (
+            is_whole
+            and is_known
+            and point is not None
+            and self._index.is_as_summed(point.index_sums if is_clean else [])
+        ):
             self._index.trust(point.indexed_to)
-        elif report.last_stop is LastStop.CLEAN and point is None:
+        elif is_clean and point is None:
             self._index.trust(0)
         else:
             self._index.rebuild()

@@ -21,7 +21,7 @@ from mq.store import timer_checkpoint
 from mq.store.disk import Disk
 from mq.store.timer_checkpoint import TimerCheckpoint
 from mq.store.timer_log import RECORD_BYTES, TimerLog, TimerRecord
-from mq.store.timer_wheel import Slot, TimerWheel
+from mq.store.timer_wheel import PART_SLOTS, Slot, TimerWheel
 
 logger = logging.getLogger(__name__)
 
@@ -54,17 +54,25 @@ class TimerIndex:
     # ---- open and close
 
     def open(
-        self, *, now_ms: int, queue_range: tuple[int, int], queue_offset_of: Callable[[TimerRecord], int | None]
+        self,
+        *,
+        now_ms: int,
+        queue_range: tuple[int, int],
+        queue_offset_of: Callable[[TimerRecord], int | None],
+        is_clean: bool = False,
     ) -> None:
         """Take up where the files say, or start over from the topic's first message.
 
         `queue_range` is what the topic holds, from its minimum to its maximum offset; `queue_offset_of` finds the
-        message behind a log record, None when it is not there. Files that do not fit together are logged as an error.
+        message behind a log record, None when it is not there; `is_clean` says that the store was stopped and not
+        killed. Files that do not fit together are logged as an error.
         """
         checkpoint: TimerCheckpoint | None = None
         try:
             checkpoint = timer_checkpoint.load(self._checkpoint_path)
             problem = self._open_files(checkpoint)
+            if checkpoint is not None and problem is None:
+                problem = self._check_wheel(checkpoint, now_ms, is_clean=is_clean)
         except CorruptRecord as error:
             problem = str(error)
         if checkpoint is None and problem is None and queue_range[1] > queue_range[0]:
@@ -123,6 +131,7 @@ class TimerIndex:
             timestamp_ms=now_ms,
             counter=self._counter,
             precision_ms=self._precision_ms,
+            wheel_sums=tuple(self.wheel.sums),
         )
 
     # ---- putting on the wheel
@@ -201,6 +210,24 @@ class TimerIndex:
             return f"{self._log_folder} does not reach its checkpoint at {checkpoint.timer_log_position}"
         if not had_wheel and checkpoint.timer_log_position > 0:
             return f"{self._wheel_path} is missing"
+        return None
+
+    def _check_wheel(self, checkpoint: TimerCheckpoint, now_ms: int, *, is_clean: bool) -> str | None:
+        """Hold the wheel against the sums of its checkpoint; says what a disk has changed.
+
+        What a crash leaves may be ahead of the checkpoint: in the slots of the records behind it, which are in the
+        log, and in those that were delivered since.
+        """
+        may_differ: set[int] = set()
+        if not is_clean:
+            records = self.log.scan(checkpoint.timer_log_position)
+            may_differ |= {self.wheel.part_of(record.slot_time_ms // self._precision_ms) for _, record in records}
+            read_slot = checkpoint.last_read_time_ms // self._precision_ms
+            last_slot = min(now_ms // self._precision_ms, read_slot + self.wheel.slot_count)
+            may_differ |= {self.wheel.part_of(slot) for slot in range(read_slot, last_slot + PART_SLOTS, PART_SLOTS)}
+        for part, (found, expected) in enumerate(zip(self.wheel.sums, checkpoint.wheel_sums, strict=False)):
+            if found != expected and part not in may_differ:
+                return f"{self._wheel_path}: part {part} of {len(self.wheel.sums)} is not what was written"
         return None
 
     def _recover(self, checked_position: int, queue_offset_of: Callable[[TimerRecord], int | None]) -> None:

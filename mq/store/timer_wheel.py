@@ -12,25 +12,29 @@ off  size  field
 28   4     0
 ```
 Big-endian. Changes stay in memory until `write`, so that the file never points to log records that a crash could
-take away. Source: RocketMQ store/timer/TimerWheel.java, Slot.java.
+take away. `sums` tell what each part of the file was when it was written; the checkpoint keeps them.
+Source: RocketMQ store/timer/TimerWheel.java, Slot.java.
 """
 
 from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from mq.errors import CorruptRecord
-from mq.store.disk import Disk
+from mq.store.disk import Disk, written_stretches
 
 SLOT_COUNT: Final = 2 * 7 * 86_400
 
 _SLOT = struct.Struct(">qqqii")
-#: Slots read at once when time is searched for occupied ones: 128 KiB.
-_CHUNK_SLOTS: Final = 4096
+#: Slots read at once when time is searched for occupied ones, and slots that have a sum of their own: 128 KiB.
+PART_SLOTS: Final = 4096
+_PART_BYTES: Final = PART_SLOTS * _SLOT.size
+_EMPTY_SUM: Final = zlib.crc32(bytes(_PART_BYTES))
 
 
 class Slot(NamedTuple):
@@ -49,6 +53,8 @@ class TimerWheel:
         self._slot_count = slot_count
         self._changed: dict[int, Slot | None] = {}
         self._fd = -1
+        #: The CRC-32 of each part of the file, as it is on disk.
+        self.sums: list[int] = []
 
     def open(self) -> bool:
         """Open the wheel, or make an empty one; says whether there was one.
@@ -64,7 +70,14 @@ class TimerWheel:
             self.close()
             expected = self._slot_count * _SLOT.size
             raise CorruptRecord(self._path, size, f"the wheel has {expected} bytes, not {size}")
+        self.sums = [_EMPTY_SUM] * -(-self._slot_count // PART_SLOTS)
+        for begin, end in written_stretches(self._fd, 0):
+            self._sum_up(range(begin // _PART_BYTES, -(-end // _PART_BYTES)))
         return size > 0
+
+    def part_of(self, number: int) -> int:
+        """Which of the `sums` is about a slot."""
+        return number % self._slot_count // PART_SLOTS
 
     @property
     def slot_count(self) -> int:
@@ -106,7 +119,7 @@ class TimerWheel:
         number = first
         while number <= last:
             place = number % self._slot_count
-            count = min(_CHUNK_SLOTS, self._slot_count - place, last - number + 1)
+            count = min(PART_SLOTS, self._slot_count - place, last - number + 1)
             yield from (slot for slot in self._read(place, count) if number <= slot.number < number + count)
             number += count
 
@@ -117,12 +130,18 @@ class TimerWheel:
         for place, slot in self._changed.items():
             self._disk.write(self._fd, _SLOT.pack(*slot, 0) if slot else bytes(_SLOT.size), place * _SLOT.size)
         self._disk.sync(self._fd)
+        self._sum_up({place // PART_SLOTS for place in self._changed})
         self._changed.clear()
 
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+    def _sum_up(self, parts: Iterable[int]) -> None:
+        for part in parts:
+            data = os.pread(self._fd, _PART_BYTES, part * _PART_BYTES)
+            self.sums[part] = zlib.crc32(data.ljust(_PART_BYTES, b"\0"))
 
     def _read(self, place: int, count: int) -> Iterator[Slot]:
         data = os.pread(self._fd, count * _SLOT.size, place * _SLOT.size)

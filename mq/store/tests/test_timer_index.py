@@ -9,6 +9,7 @@ import pytest
 
 from mq.store.timer_index import TimerIndex
 from mq.store.timer_log import MAGIC_DEFAULT, RECORD_BYTES, TimerRecord
+from mq.store.timer_wheel import SLOT_COUNT
 
 NOW_MS = 1_700_000_000_000
 NOW_SLOT = NOW_MS // 1000
@@ -19,10 +20,20 @@ LOG_FILE_BYTES = 100 * RECORD_BYTES + 16
 class Timers:
     """An index over a timer topic whose message number n lies at 1000 * n of the commit log."""
 
-    def __init__(self, root: Path, sent_count: int = 0, now_ms: int = NOW_MS, precision_ms: int = 1000) -> None:
+    def __init__(
+        self,
+        root: Path,
+        sent_count: int = 0,
+        now_ms: int = NOW_MS,
+        precision_ms: int = 1000,
+        *,
+        is_clean: bool = False,
+    ) -> None:
         self.sent_count = sent_count
         self.index = TimerIndex(root, precision_ms=precision_ms, log_file_bytes=LOG_FILE_BYTES)
-        self.index.open(now_ms=now_ms, queue_range=(0, sent_count), queue_offset_of=self._queue_offset_of)
+        self.index.open(
+            now_ms=now_ms, queue_range=(0, sent_count), queue_offset_of=self._queue_offset_of, is_clean=is_clean
+        )
 
     def _queue_offset_of(self, record: TimerRecord) -> int | None:
         number = record.commit_log_offset // 1000
@@ -261,6 +272,27 @@ class TestMissingOrDamagedFiles:
         assert again.index.queue_offset == 0
         assert again.index.was_delivered(NOW_SLOT + 1)
         assert not again.index.was_delivered(NOW_SLOT + 50)
+
+    @pytest.mark.parametrize("is_clean", [True, False], ids=["clean", "killed"])
+    def test_are_made_anew_when_a_disk_has_changed_a_slot(self, tmp_path, caplog, is_clean):
+        """`_check_wheel` sees to it. After a kill the parts of the wheel that were being written are believed."""
+        timers = Timers(tmp_path)
+        timers.put(NOW_SLOT + 50_000)
+        timers.index.flush(NOW_MS)
+        timers.put(NOW_SLOT + 1)
+        timers.index.wheel.write()
+        if is_clean:
+            timers.index.flush(NOW_MS)
+        timers.index.close()
+        with (tmp_path / "timerwheel").open("r+b") as wheel:
+            wheel.seek((NOW_SLOT + 50_000) % SLOT_COUNT * 32)
+            wheel.write(bytes(32))
+
+        again = Timers(tmp_path, sent_count=2, is_clean=is_clean)
+
+        assert "is not what was written" in caplog.text
+        assert again.index.queue_offset == 0
+        assert not again.index.was_delivered(NOW_SLOT + 50_000)
 
     def test_are_made_anew_for_another_slot_length(self, stopped, caplog):
         again = Timers(stopped, sent_count=2, precision_ms=100)
