@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--directory", type=Path, metavar="DIR", help="for the stores, some 20 GB (the system's)")
     parser.add_argument("--quick", action="store_true", help="one short round of each, small sizes, no page")
     parser.add_argument("--rounds", type=int, metavar="COUNT", help="counted rounds of each side (3)")
-    parser.add_argument("--java-seconds", type=float, metavar="S", help="a round of a Java class (14, at least 12)")
+    parser.add_argument("--java-seconds", type=float, metavar="S", help="a round of a Java class (13, at least 12)")
     parser.add_argument("--own-seconds", type=float, metavar="S", help="a round of our own loads (5)")
     parser.add_argument("--size", type=float, metavar="FACTOR", help="for backlogs and other sizes (1)")
     parser.add_argument("--at-least", type=float, default=0.0, metavar="RATIO", help="exit status 1 below it")

@@ -11,7 +11,7 @@ from benchmarks.programs import ProgramFailed, running
 from benchmarks.sides import Side
 
 #: Which durations of a load are the ones to show.
-DURATIONS = {"produce": "send", "transaction": "transaction", "latency": "to consumer"}
+DURATIONS = {"produce": "send", "threads": "send", "transaction": "transaction", "latency": "to consumer"}
 _PERCENTILES = ("p50", "p99", "p99.9", "max")
 #: Beyond the time that the load itself was given: starting, warming up, filling.
 _MORE_S = 60.0
@@ -35,7 +35,7 @@ def play(side: Side, load: str, arguments: tuple[str, ...], seconds: float) -> F
         "client_percent": report["generator_cpu_percent"],
         "private_mb": side.private_mb(),
     }
-    if load in ("produce", "transaction"):  # the others have topics of their own, and sends and pulls mixed
+    if load in ("produce", "transaction", "threads"):  # the others have topics of their own, and sends and pulls mixed
         if stored < report["messages"]:
             raise ProgramFailed(f"{report['messages']:,} acknowledged, {stored:,} stored")
         figures["broker_us"] = cpu_s / stored * 1e6

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Pace:
     """Seconds of a round of a Java class and of ours, counted rounds, and a factor for all sizes."""
 
-    java_s: float = 14.0
+    java_s: float = 13.0
     own_s: float = 5.0
     rounds: int = 3
     size: float = 1.0

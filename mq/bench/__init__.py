@@ -1,1 +1,1 @@
-"""Loads for a broker and what they took; the four that RocketMQ's own benchmark has. Run by `python -m mq bench`."""
+"""Loads for a broker and what they took, run by `python -m mq bench`: RocketMQ's own four, and one of threads."""

@@ -9,11 +9,11 @@ from typing import Final
 from mq import event_loop
 from mq.errors import MQError
 
-LOADS: Final = ("produce", "consume", "latency", "transaction")
+LOADS: Final = ("produce", "consume", "latency", "transaction", "threads")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("load", choices=LOADS)
+    parser.add_argument("load", choices=LOADS, help="threads: produce through the synchronous face")
     parser.add_argument(
         "-n", "--namesrv", metavar="NAMESRV", help="host:port;host:port (MQ_NAMESRV_ADDR, 127.0.0.1:9876)"
     )
@@ -32,12 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Exit status: 0, 1 when anything failed under load, 3 when it could not begin."""
     from mq.bench import loads
+    from mq.bench.threads import threads
 
     options = loads.Options(
         args.namesrv, args.topic, args.workers, args.size, args.messages, args.batch, args.rate, args.seconds
     )
     try:
-        report = event_loop.run(getattr(loads, args.load)(options))
+        report = event_loop.run(threads(options) if args.load == "threads" else getattr(loads, args.load)(options))
     except (MQError, ValueError) as error:
         print(f"mq bench: {error}", file=sys.stderr)
         return 3

@@ -11,6 +11,7 @@ import pytest
 
 from mq.bench import loads
 from mq.bench.loads import Options
+from mq.bench.threads import threads
 from mq.client import Admin
 from mq.testing import standalone
 
@@ -34,6 +35,16 @@ async def test_a_load_reports_every_message(tmp_path, load, options, durations):
     assert (report.messages, dict(report.failures)) == (200, {})
     assert {name: len(found) for name, found in report.durations.items()} == durations
     assert report.seconds > 0
+
+
+@pytest.mark.parametrize("seconds", [None, 0.1])
+async def test_threads_send_as_well(tmp_path, seconds):
+    async with standalone(tmp_path) as mq:
+        report = await threads(replace(SMALL, namesrv=mq.namesrv, seconds=seconds))
+
+    assert report.messages == len(report.durations["send"]) > 0
+    assert seconds or report.messages == 200
+    assert not report.failures
 
 
 @pytest.mark.parametrize("load", ["produce", "transaction", "latency"])
