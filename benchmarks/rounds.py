@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -11,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from subprocess import SubprocessError
+
+import psutil
 
 from benchmarks.figures import UNITS, Figures
 from benchmarks.limit import TookTooLong, time_limit
@@ -21,34 +24,66 @@ from benchmarks.row import Contestant, Row, Session
 from mq.errors import MQError
 
 #: What a broker or a load can do to us; anything else is a mistake of this program and ends it.
-TROUBLE = (TookTooLong, TimeoutError, RuntimeError, AssertionError, OSError, MQError, SubprocessError, ExceptionGroup)
+TROUBLE = (
+    *(TookTooLong, TimeoutError, RuntimeError, AssertionError, OSError, ExceptionGroup),
+    *(MQError, SubprocessError, psutil.Error),
+)
+#: The stores of the two brokers of a session, at full size.
+_DISK_BYTES = 20 << 30
 _START_LIMIT_S = 150.0
 _BEGAN_S = time.monotonic()
 
 
 def play(rows: Sequence[Row], pace: Pace, results: Results, environment: Environment, directory: Path) -> None:
     """Measure every row and put it into the results; one that fails is noted, and the others go on."""
+    if shutil.disk_usage(directory).free < _DISK_BYTES:
+        say(f"{directory} has less than {_DISK_BYTES >> 30} GiB to spare: brokers may clean up or refuse messages")
     for session, of_session in groupby(rows, key=lambda row: row.session):
         left = list(of_session)
         while left:
-            row = left[0]
+            before = len(left)
             try:
                 with _sides(session, directory) as sides:
-                    done: set[object] = set()
-                    while left:
-                        row = left[0]
-                        result = Result(dict(environment))
-                        if row.prepare is not None and row.prepare not in done:
-                            _prepare(row, sides, pace)
-                        _play_row(row, sides, pace, result, is_warm=bool(done))
-                        results.put(row.name, result)
-                        left.remove(row)
-                        done |= {row, row.prepare}
+                    _play_rows(left, sides, pace, results, environment)
+            except _RowFailed as error:  # the others get a new session
+                say(f"{left[0].name}: {error}")
+                results.put(left.pop(0).name, Result(dict(environment), failure=str(error)))
             except TROUBLE as error:
-                if row in left:  # else: it was the stopping that went wrong
-                    left.remove(row)
-                    results.put(row.name, Result(dict(environment), failure=f"{type(error).__name__}: {error}"))
-                say(f"{row.name}: {type(error).__name__}: {error}")
+                sentence = _sentence(error)
+                say(f"{session.name}: {sentence}")
+                if len(left) == before:  # it did not even start
+                    for row in left:
+                        results.put(row.name, Result(dict(environment), failure=sentence))
+                    left.clear()
+
+
+class _RowFailed(Exception):
+    """The first of the rows that are left could not be measured."""
+
+
+def _sentence(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _play_rows(
+    left: list[Row], sides: Sequence[Contestant], pace: Pace, results: Results, environment: Environment
+) -> None:
+    """Measure the rows of a session, each of which leaves the list when it is done.  Raises: _RowFailed."""
+    prepared: set[object] = set()
+    is_warm = False
+    while left:
+        row = left[0]
+        result = Result(dict(environment))
+        try:
+            if row.prepare is not None and row.prepare not in prepared:
+                _prepare(row, sides, pace)
+            _play_row(row, sides, pace, result, is_warm=is_warm)
+        except TROUBLE as error:
+            raise _RowFailed(_sentence(error)) from error
+        results.put(row.name, result)
+        left.remove(row)
+        prepared.add(row.prepare)
+        is_warm = True
 
 
 @contextlib.contextmanager

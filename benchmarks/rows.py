@@ -21,7 +21,7 @@ STARTING = Session(
     {"bundled": starts.starter("bundled", bundled(SYNC)), "apache": starts.starter("apache", apache_rocketmq(SYNC))},
 )
 
-BACKLOG = 2_000_000
+BACKLOG = 2_500_000
 RECOVERED_LOG_BYTES = 1 << 30
 
 
@@ -39,7 +39,7 @@ def consuming(batch: int, messages: int) -> Callable[[Side, Pace], Figures]:
 
 def backlog(side: Side, pace: Pace) -> None:
     """As many messages as the official consumer cannot eat in one round."""
-    fill.run(fill.backlog(side.namesrv, "backlog", pace.count(BACKLOG)))
+    fill.run(fill.backlog(side.namesrv, "backlog", BACKLOG))
 
 
 def times(limit: float, figure: str = "per_second") -> Aim:

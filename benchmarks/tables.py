@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from benchmarks.figures import Figures, median, spread, times_better
 from benchmarks.results import Result
 from benchmarks.row import Row
+from mq.bench.measure import GENERATOR_LIMIT_PERCENT
 
 Measured = Sequence[tuple[Row, Result]]
 
@@ -81,17 +83,19 @@ def _main(rounds: Sequence[Figures], figure: str, *, memory: bool = False) -> st
 
 
 def where_time_went(measured: Measured) -> Iterator[str]:
+    """Shares of processor time during the loads that tell them, and what follows from them."""
     yield "| what | bundled: broker, load, machine idle | bound by | Apache: broker, load, machine idle | bound by |"
     yield "| --- | --- | --- | --- | --- |"
     for row, result in measured:
         first, second = sides(row, result)
-        if "idle_percent" in first[0]:
+        if "client_percent" in first[0]:
             cells = [cell for side in (first, second) for cell in (_shares(side), bound_by(side))]
             yield f"| {row.title} | {' | '.join(cells)} |"
 
 
 def _shares(rounds: Sequence[Figures]) -> str:
-    return ", ".join(f"{median(name, rounds):.0f} %" for name in ("broker_percent", "client_percent", "idle_percent"))
+    shares = [median(name, rounds) for name in ("broker_percent", "client_percent", "idle_percent")]
+    return ", ".join("-" if math.isnan(share) else f"{share:.0f} %" for share in shares)
 
 
 def bound_by(rounds: Sequence[Figures]) -> str:
@@ -101,6 +105,8 @@ def bound_by(rounds: Sequence[Figures]) -> str:
         return f"all cores, {'the broker' if broker > client else 'the load'} most of it"
     if broker > LOOP_FULL:
         return "the broker's loop"
+    if math.isnan(idle) and client > GENERATOR_LIMIT_PERCENT:
+        return "the load's loop"
     return "waiting for each other and the disk"
 
 

@@ -41,6 +41,7 @@ def test_a_line_shows_both_figures_their_ratio_and_the_aims():
     [
         (BUSY, "all cores, the load most of it"),
         ({"broker_percent": 97, "client_percent": 50, "idle_percent": 25}, "the broker's loop"),
+        ({"client_percent": 97}, "the load's loop"),
         ({"broker_percent": 40, "client_percent": 40, "idle_percent": 55}, "waiting for each other and the disk"),
     ],
 )

@@ -115,6 +115,20 @@ def test_a_row_that_fails_or_hangs_is_noted_and_the_others_go_on(tmp_path, resul
     assert results.rows["works"].failure is None
 
 
+def test_a_session_that_does_not_start_fails_once_for_all_its_rows(tmp_path, results):
+    starts: list[str] = []
+
+    def opener(folder):
+        starts.append(folder.name)
+        raise RuntimeError("no java here")
+
+    of = Session("broken", {"bundled": opener, "apache": opener})
+    play([row(name, of, lambda *_: {}) for name in ("send", "consume")], PACE, results, {}, tmp_path)
+
+    assert starts == ["bundled"]
+    assert [results.rows[name].failure for name in ("send", "consume")] == ["RuntimeError: no java here"] * 2
+
+
 def test_what_was_measured_is_there_after_a_run_that_was_cut_off(tmp_path, results):
     of = session([])
 
