@@ -28,6 +28,7 @@ from mq.broker.long_polling import LongPolling
 from mq.broker.permissions import permissions
 from mq.broker.pop import PopProcessor
 from mq.broker.pop_ack import PopAckProcessor
+from mq.broker.pop_looking import PopLookingProcessor
 from mq.broker.producer_manager import ProducerManager
 from mq.broker.pull import PullProcessor
 from mq.broker.query import QueryProcessor
@@ -100,6 +101,7 @@ class Broker:
         self.request_modes = RequestModes(self)
         self.revive = ReviveService(self)
         self.pop = PopProcessor(self, self.revive)
+        self.pop_looking = PopLookingProcessor(self, self.pop)
         sends = SendProcessor(self)
         self.processors: list[Processor] = [
             sends,
@@ -111,6 +113,7 @@ class Broker:
             self.pull,
             self.pop,
             PopAckProcessor(self, self.revive),
+            self.pop_looking,
             self.request_modes,
             self.topics,
             self.offsets,
@@ -148,6 +151,7 @@ class Broker:
             self.listener,
             self.long_polling,
             self.pop.polling,
+            self.pop_looking.polling,
             self.name_servers,
         ]
         self._started: list[Service] = []
@@ -200,6 +204,7 @@ class Broker:
         self.consumers.connection_closed(connection)
         self.long_polling.connection_closed(connection)
         self.pop.polling.connection_closed(connection)
+        self.pop_looking.polling.connection_closed(connection)
 
 
 def _free_port(address: str) -> int:

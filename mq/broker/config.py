@@ -105,6 +105,10 @@ class BrokerConfig(SecurityConfig):
     # A subscription by expression is served rather than refused. RocketMQ's default is false.
     property_filter: Annotated[bool, "enablePropertyFilter"] = True
 
+    # POP
+    #: Name the topic of a group's retries `%RETRY%group+topic` in place of `%RETRY%group_topic`; both are read.
+    retry_topic_v2: Annotated[bool, "enableRetryTopicV2"] = False
+
     # Delays and timers
     delay_levels: Annotated[str, "messageDelayLevel"] = DELAY_LEVELS
     timer_wheel_enable: Annotated[bool, "timerWheelEnable"] = True

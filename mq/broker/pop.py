@@ -25,15 +25,15 @@ from typing import TYPE_CHECKING, Final
 
 from mq.broker import subscription
 from mq.broker.check_points import MAX_MESSAGES, REVIVE_QUEUE_COUNT, PopCheckPoint
-from mq.broker.pop_polling import PopPolling
-from mq.broker.pop_receipts import Receipt, kind_of, offsets_words, pop_retry_topic
+from mq.broker.pop_checks import require_consumable
+from mq.broker.pop_offsets import PopOffsets, QueueKey
+from mq.broker.pop_polling import PollingRequest, PopPolling
+from mq.broker.pop_receipts import Receipt, kind_of, offsets_words
 from mq.broker.redelivery import stored_again
 from mq.broker.subscription import MessageFilter
-from mq.broker.system_names import PERM_READ
 from mq.errors import MessageTooLarge, MQError, ResponseError
 from mq.message import properties as names
 from mq.message import record
-from mq.remoting.bodies import TopicConfig
 from mq.remoting.codes import RequestCode, ResponseCode
 from mq.remoting.command import RemotingCommand
 from mq.remoting.connection import Connection, Handler
@@ -50,25 +50,9 @@ MAX_INVISIBLE_MS: Final = 12 * 3600 * 1000
 MAX_PENDING: Final = 200_000
 #: Every n-th request looks for retries first, the others last: neither can starve.
 _RETRIES_FIRST: Final = 5
-_INIT_MAX: Final = 1
 _EVERYTHING: Final = MessageFilter()
 
-QueueKey = tuple[str, str, int]
-
-
-@dataclass(slots=True, eq=False)
-class PopRequest:
-    """A request that passed the checks, as it is held; `deadline_s` by the loop's clock."""
-
-    connection: Connection
-    command: RemotingCommand
-    header: PopMessageRequestHeader
-    filter: MessageFilter
-    deadline_s: float
-
-    @property
-    def retry_topic(self) -> str:
-        return pop_retry_topic(self.header.topic, self.header.consumer_group)
+PopRequest = PollingRequest[PopMessageRequestHeader]
 
 
 @dataclass(slots=True)
@@ -89,10 +73,9 @@ class PopProcessor:
     def __init__(self, broker: Broker, revive: ReviveService) -> None:
         self._broker = broker
         self._revive = revive
-        self.polling = PopPolling(broker, self.run_again)
+        self.offsets = PopOffsets(broker)
+        self.polling = PopPolling(broker, self._look_again)
         self._turns = itertools.count()
-        #: Offsets that are moved on once the check points behind them are on disk.
-        self._ahead: dict[QueueKey, int] = {}
 
     def handlers(self) -> dict[int, Handler]:
         return {RequestCode.POP_MESSAGE: self._pop}
@@ -103,19 +86,9 @@ class PopProcessor:
         deadline_s = asyncio.get_running_loop().time() + max(header.poll_time, 0) / 1000
         return self._answer_or_hold(PopRequest(connection, command, header, wanted, deadline_s))
 
-    def run_again(self, request: PopRequest) -> None:
-        """Answer a request that was held, by what is there now, or hold it again."""
-        if request.connection.is_closed:
-            self.polling.wake(request.header.topic, request.header.consumer_group)
-            return
-        try:
-            self._check(request.header)
-            response = self._answer_or_hold(request)
-        except MQError as error:
-            code = error.code if isinstance(error, ResponseError) else ResponseCode.SYSTEM_ERROR
-            response = request.command.respond(code, str(error))
-        if response is not None:
-            request.connection.send(response)
+    def _look_again(self, request: PopRequest) -> RemotingCommand | None:
+        self._check(request.header)
+        return self._answer_or_hold(request)
 
     def _answer_or_hold(self, request: PopRequest) -> RemotingCommand | None:
         taken = self._take(request)
@@ -155,33 +128,9 @@ class PopProcessor:
             raise ResponseError(
                 ResponseCode.INVALID_PARAMETER, f"invisibleTime {header.invisible_time}: 1 to {MAX_INVISIBLE_MS} ms"
             )
-        topic = self._readable(header.topic)
-        if not -1 <= header.queue_id < topic.read_queue_nums:
-            raise ResponseError(
-                ResponseCode.INVALID_PARAMETER,
-                f"queueId[{header.queue_id}] is illegal: topic[{header.topic}] has {topic.read_queue_nums} read queues",
-            )
-        group = broker.groups.find_or_create(header.consumer_group)
-        if group is None:
-            raise ResponseError(
-                ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST,
-                f"subscription group [{header.consumer_group}] does not exist",
-            )
-        if not group.consume_enable or broker.groups.is_reading_forbidden(header.consumer_group, header.topic):
-            raise ResponseError(
-                ResponseCode.NO_PERMISSION, f"subscription group no permission, {header.consumer_group}"
-            )
+        require_consumable(broker, header.topic, header.queue_id, header.consumer_group)
         subscription.require_supported(header.exp_type, broker.config)
         return subscription.parse(header.exp, header.exp_type)
-
-    def _readable(self, name: str) -> TopicConfig:
-        config = self._broker.config
-        topic = self._broker.topics.get(name)
-        if topic is None:
-            raise ResponseError(ResponseCode.TOPIC_NOT_EXIST, f"topic[{name}] not exist, apply first please!")
-        if not topic.perm & config.permission & PERM_READ:
-            raise ResponseError(ResponseCode.NO_PERMISSION, f"the topic[{name}] popping message is forbidden")
-        return topic
 
     # ---- what is there
 
@@ -195,9 +144,7 @@ class PopProcessor:
         )
         if len(self._revive) >= MAX_PENDING:
             return taken
-        sources = [(header.topic, request.filter)]
-        if request.retry_topic != header.topic:
-            sources.append((request.retry_topic, _EVERYTHING))
+        sources = [(topic, request.filter if topic == header.topic else _EVERYTHING) for topic in request.topics]
         if turn % _RETRIES_FIRST == 0:
             sources.reverse()
         for topic, wanted in sources:
@@ -212,7 +159,7 @@ class PopProcessor:
 
     def _take_from(self, request: PopRequest, key: QueueKey, wanted: MessageFilter, taken: Taken) -> None:
         _group, topic, queue_id = key
-        start = self._position(key, request.header.init_mode)
+        start = self.offsets.begin(key, request.header.init_mode)
         if taken.count_left <= 0 or taken.bytes_left <= 0:
             taken.rest += max(self._broker.store.max_offset(topic, queue_id) - start, 0)
             return
@@ -233,8 +180,7 @@ class PopProcessor:
             else:
                 taken.records += [self._renamed(request, data, start, taken) for data in result.records]
         if result.next_offset > start:
-            self._ahead[key] = result.next_offset
-            self._broker.store.when_durable(partial(self._move_on, key, result.next_offset))
+            self.offsets.move_on(key, result.next_offset)
 
     def _read(self, key: QueueKey, start: int, wanted: MessageFilter, taken: Taken) -> GetResult:
         _group, topic, queue_id = key
@@ -294,33 +240,6 @@ class PopProcessor:
             )
         except MessageTooLarge:
             return data  # no room for the receipt: clients find it by the retry topic's name as well
-
-    # ---- how far groups are
-
-    def _position(self, key: QueueKey, init_mode: int) -> int:
-        offsets = self._broker.offsets
-        if offsets.resets.is_pending(*key):
-            offsets.resets.follow(*key)
-            self._ahead.pop(key, None)
-        if key in self._ahead:
-            return self._ahead[key]
-        position = offsets.get(*key)
-        if position >= 0:
-            return position
-        _group, topic, queue_id = key
-        store = self._broker.store
-        if init_mode != _INIT_MAX or kind_of(topic) != "0" or offsets.is_young(topic, queue_id):
-            return store.min_offset(topic, queue_id)
-        position = max(store.max_offset(topic, queue_id) - 1, 0)  # from the last message on, as in RocketMQ
-        offsets.commit(*key, position)
-        return position
-
-    def _move_on(self, key: QueueKey, position: int, error: MQError | None) -> None:
-        """The check point is on disk: so the group has had what it tells of, unless its offset was reset meanwhile."""
-        if error is None and key in self._ahead:
-            self._broker.offsets.commit(*key, position)
-        if error is not None or self._ahead.get(key) == position:
-            self._ahead.pop(key, None)
 
 
 def _queue_offset(data: bytes) -> int:

@@ -58,9 +58,16 @@ class Receipt(NamedTuple):
         return " ".join(map(str, self))
 
 
-def pop_retry_topic(topic: str, group: str) -> str:
+def pop_retry_topic(topic: str, group: str, *, is_v2: bool = False) -> str:
     """Where messages of `topic` go that the group did not acknowledge in time, unless they come from there."""
-    return topic if topic.startswith(RETRY_PREFIX) else f"{RETRY_PREFIX}{group}_{topic}"
+    return topic if topic.startswith(RETRY_PREFIX) else f"{RETRY_PREFIX}{group}{'+' if is_v2 else '_'}{topic}"
+
+
+def pop_retry_topics(topic: str, group: str) -> tuple[str, ...]:
+    """All topics where retries of `topic` may lie: the setting that names new ones may have been another before."""
+    if topic.startswith(RETRY_PREFIX):
+        return ()
+    return pop_retry_topic(topic, group), pop_retry_topic(topic, group, is_v2=True)
 
 
 def kind_of(topic: str) -> str:

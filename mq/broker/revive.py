@@ -238,7 +238,8 @@ class ReviveService:
                 names.ORIGIN_MESSAGE_ID: message.offset_message_id,
             } | properties
         else:
-            topic = topics.ensure(pop_retry_topic(point.topic, point.group)).topic_name
+            is_v2 = self._broker.config.retry_topic_v2
+            topic = topics.ensure(pop_retry_topic(point.topic, point.group, is_v2=is_v2)).topic_name
         if len(names.encode(properties)) > names.MAX_PROPERTIES_BYTES:
             properties = message.properties  # what we would add must not keep it from coming again
         fields = stored_again(message, topic=topic, queue_id=0, properties=properties)

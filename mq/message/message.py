@@ -117,9 +117,12 @@ class ReceivedMessage:
 
 
 def check_topic(topic: str) -> None:
-    """Raises: InvalidMessage: empty, too long, or with a character RocketMQ refuses."""
+    """Raises: InvalidMessage: empty, too long, or with a character RocketMQ refuses.
+
+    Topics of retries may hold one plus sign: `%RETRY%group+topic` is one of the two namings that POP knows.
+    """
     limit = 255 if topic.startswith((RETRY_PREFIX, DLQ_PREFIX)) else MAX_TOPIC_LENGTH
-    _check_name("topic", topic, limit)
+    _check_name("topic", topic.replace("+", "_", 1) if topic.startswith(RETRY_PREFIX) else topic, limit)
 
 
 def check_group(group: str) -> None:

@@ -550,8 +550,47 @@ class PopMessageResponseHeader(Header):
     invisible_time: Int64
     revive_qid: Int32
     rest_num: Int64
-    start_offset_info: str = ""
-    msg_offset_info: str = ""
+    start_offset_info: str | None = None
+    msg_offset_info: str | None = None
+    order_count_info: str | None = None
+
+
+class PeekMessageRequestHeader(Header):
+    """Code 200052; answered with a `PopMessageResponseHeader` of which only `rest_num` says something."""
+
+    consumer_group: str
+    topic: str
+    queue_id: Int32
+    max_msg_nums: Int32
+
+
+class NotificationRequestHeader(Header):
+    """Code 200054; times in ms."""
+
+    consumer_group: str
+    topic: str
+    queue_id: Int32
+    poll_time: Int64
+    born_time: Int64
+    order: bool | None = None
+    attempt_id: str | None = None
+
+
+class NotificationResponseHeader(Header):
+    has_msg: bool
+    polling_full: bool = False
+
+
+class PollingInfoRequestHeader(Header):
+    """Code 200055."""
+
+    consumer_group: str
+    topic: str
+    queue_id: Int32
+
+
+class PollingInfoResponseHeader(Header):
+    polling_num: Int32
 
 
 class AckMessageRequestHeader(Header):

@@ -13,7 +13,14 @@ from mq.message import ReceivedMessage, record
 from mq.remoting.bodies import BatchAck, BatchAckMessageRequestBody
 from mq.remoting.codes import RequestCode
 from mq.remoting.command import RemotingCommand
-from mq.remoting.headers import AckMessageRequestHeader, ChangeInvisibleTimeRequestHeader, PopMessageRequestHeader
+from mq.remoting.headers import (
+    AckMessageRequestHeader,
+    ChangeInvisibleTimeRequestHeader,
+    NotificationRequestHeader,
+    PeekMessageRequestHeader,
+    PollingInfoRequestHeader,
+    PopMessageRequestHeader,
+)
 
 INVISIBLE_MS = 30_000
 
@@ -76,6 +83,31 @@ class PopConsumer:
 
     async def bodies(self, **changes: Any) -> list[bytes]:
         return sorted(each.body for each in await self.pop(**changes))
+
+    async def is_notified(self, **changes: Any) -> bool:
+        response = await self.notification(**changes)
+        assert response.code == 0, response.remark
+        return response.ext_fields["hasMsg"] == "true"
+
+    async def notification(self, **changes: Any) -> RemotingCommand:
+        settings: dict[str, Any] = {
+            "consumer_group": self.group,
+            "topic": self.topic,
+            "queue_id": -1,
+            "poll_time": 0,
+            "born_time": 1_700_000_000_000,
+        }
+        header = NotificationRequestHeader(**(settings | changes))
+        return await self.wire.call(RequestCode.NOTIFICATION, header, timeout_s=10.0)
+
+    async def peek(self, queue_id: int = -1, max_msg_nums: int = 32, **changes: Any) -> RemotingCommand:
+        names = {"consumer_group": self.group, "topic": self.topic} | changes
+        header = PeekMessageRequestHeader(**names, queue_id=queue_id, max_msg_nums=max_msg_nums)
+        return await self.wire.call(RequestCode.PEEK_MESSAGE, header)
+
+    async def polling_info(self, queue_id: int = -1, **changes: Any) -> RemotingCommand:
+        names = {"consumer_group": self.group, "topic": self.topic} | changes
+        return await self.wire.call(RequestCode.POLLING_INFO, PollingInfoRequestHeader(**names, queue_id=queue_id))
 
     async def ack(self, popped: Popped, **changes: Any) -> RemotingCommand:
         return await self.wire.call(RequestCode.ACK_MESSAGE, AckMessageRequestHeader(**(self._named(popped) | changes)))

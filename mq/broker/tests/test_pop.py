@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import shutil
 from collections.abc import Awaitable, Callable
@@ -323,6 +324,27 @@ class TestWhatFailsAgainAndAgain:
         assert dead.body == b"placed"
         assert dead.properties["RETRY_TOPIC"] == "order-events"
         assert len(broker.revive) == 0
+
+
+class TestRetriesUnderTheirSecondName:
+    async def test_come_beside_those_under_the_first_and_are_acknowledged_with_them(
+        self, wire: Wire, consumer: PopConsumer, broker: Broker
+    ):
+        await send(wire, b"placed")
+        await consumer.pop()
+        await pass_time(broker, INVISIBLE_MS)
+        broker.reconfigure(dataclasses.replace(broker.config, retry_topic_v2=True))
+        await send(wire, b"paid")
+        assert await consumer.bodies() == [b"paid", b"placed"]
+        await pass_time(broker, INVISIBLE_MS)
+
+        popped = await consumer.pop()
+        assert (await consumer.ack_all(popped)).code == 0
+        await pass_time(broker, INVISIBLE_MS)
+
+        assert {each.body: each.receipt.kind for each in popped} == {b"placed": "1", b"paid": "2"}
+        assert broker.topics.get("%RETRY%orders+order-events") is not None
+        assert await consumer.pop() == []
 
 
 class TestTheReviveLog:
