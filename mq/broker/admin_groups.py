@@ -79,6 +79,7 @@ class AdminGroupsProcessor:
         self._broker.groups.delete(header.group_name)
         if header.clean_offset or header.remove_offset:
             self._broker.offsets.delete_group(header.group_name)
+            self._broker.orders.forget(group=header.group_name)
         return command.respond()
 
     # ---- what a group reads

@@ -82,6 +82,7 @@ class AdminTopicsProcessor:
             raise ResponseError(ResponseCode.INVALID_PARAMETER, f"The topic[{name}] is conflict with system topic.")
         self._broker.topics.delete(name)
         self._broker.offsets.delete_topic(name)
+        self._broker.orders.forget(topic=name)
         self._broker.store.delete_topic(name)
         await self._broker.name_servers.register_now()
         return command.respond()

@@ -20,6 +20,7 @@ from mq.broker.connections import ConnectionsProcessor
 from mq.broker.consume_stats import ConsumeStatsProcessor
 from mq.broker.consumer_manager import ConsumerManager
 from mq.broker.consumer_offset import ConsumerOffsets
+from mq.broker.consumer_order_info import ConsumerOrderInfo
 from mq.broker.group_offsets import GroupOffsetsProcessor
 from mq.broker.half_messages import HalfMessages
 from mq.broker.heartbeat import HeartbeatProcessor
@@ -99,6 +100,7 @@ class Broker:
         self.schedule = ScheduleService(self)
         self.timers = TimerService(self)
         self.request_modes = RequestModes(self)
+        self.orders = ConsumerOrderInfo(self)
         self.revive = ReviveService(self)
         self.pop = PopProcessor(self, self.revive)
         self.pop_looking = PopLookingProcessor(self, self.pop)
@@ -148,6 +150,7 @@ class Broker:
             self.timers,
             TransactionCheckService(self, self.halves),
             self.revive,
+            self.orders,
             self.listener,
             self.long_polling,
             self.pop.polling,
@@ -180,6 +183,7 @@ class Broker:
             self.offsets.load()
             self.halves.load()
             self.request_modes.load()
+            self.orders.load()
             self.store.start()
             for service in self.services:
                 await service.start()

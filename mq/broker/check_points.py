@@ -1,8 +1,8 @@
-"""The entries of the revive log: what was popped (a check point), and what of it was acknowledged.
+"""The entries of the revive log: what was popped (a check point), what of it was acknowledged, and how far an order is.
 
 They are messages of the topic `rmq_sys_REVIVE_LOG_<cluster>`, told apart by their tag, each with one JSON object as
 body. RocketMQ puts them there when they are nearly due, by its time wheel; here they go there at once, which it reads
-as well: `TIMER_DELIVER_MS` tells it when they came.
+as well: `TIMER_DELIVER_MS` tells it when they came. Entries about an order are ours, and RocketMQ passes over them.
 Source: RocketMQ PopCheckPoint, AckMsg, BatchAckMsg, PopAckConstants, PopMessageProcessor.buildCkMsg.
 """
 
@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from mq.broker.order_info import OrderInfo
 from mq.message import Host
 from mq.message import properties as names
 from mq.message.record import RecordFields
@@ -20,6 +21,7 @@ from mq.remoting.bodies import Body
 CHECK_POINT_TAG: Final = "ck"
 ACK_TAG: Final = "ack"
 BATCH_ACK_TAG: Final = "bAck"
+ORDER_TAG: Final = "order"
 
 REVIVE_TOPIC_PREFIX: Final = "rmq_sys_REVIVE_LOG_"
 REVIVE_QUEUE_COUNT: Final = 8
@@ -84,6 +86,19 @@ class AckMsg(Body):
         return Key(self.topic, self.group, self.queue_id, self.start_offset, self.pop_time_ms)
 
 
+class OrderedProgress(Body):
+    """A group that consumes a queue in order goes on at `next_offset`; until it may, `info` locks the queue."""
+
+    topic: str = msgspec.field(name="t")
+    group: str = msgspec.field(name="c")
+    queue_id: int = msgspec.field(name="q")
+    next_offset: int = msgspec.field(name="no")
+    info: OrderInfo = msgspec.field(name="oi")
+
+
+Entry = PopCheckPoint | AckMsg | OrderedProgress
+
+
 def ack_of(key: Key, queue_offsets: list[int], broker_name: str) -> AckMsg:
     ack = AckMsg(*key, queue_offset=queue_offsets[0], broker_name=broker_name)
     if len(queue_offsets) > 1:
@@ -91,17 +106,9 @@ def ack_of(key: Key, queue_offsets: list[int], broker_name: str) -> AckMsg:
     return ack
 
 
-def to_record(
-    entry: PopCheckPoint | AckMsg, *, revive_topic: str, revive_queue: int, now_ms: int, host: Host
-) -> RecordFields:
+def to_record(entry: Entry, *, revive_topic: str, revive_queue: int, now_ms: int, host: Host) -> RecordFields:
     """The message that is stored for an entry of the log."""
-    if isinstance(entry, PopCheckPoint):
-        tag = CHECK_POINT_TAG
-        unique = f"{entry.topic}@{entry.queue_id}@{entry.start_offset}@{entry.group}@{entry.pop_time_ms}"
-    else:
-        tag = ACK_TAG if entry.queue_offsets is None else BATCH_ACK_TAG
-        last = entry.queue_offset if entry.queue_offsets is None else entry.queue_offsets[-1]
-        unique = f"{entry.topic}@{entry.queue_id}@{entry.start_offset}@{last}@{entry.group}@{entry.pop_time_ms}"
+    tag, unique = _names_of(entry)
     text = names.encode(
         {names.TAGS: tag, names.UNIQ_KEY: f"{unique}@{tag}", names.TIMER_DELIVER_MS: str(now_ms), names.WAIT: "true"}
     )
@@ -116,3 +123,16 @@ def to_record(
         born_host=host,
         reconsume_times=0,
     )
+
+
+def _names_of(entry: Entry) -> tuple[str, str]:
+    """The tag, and the first part of the unique key."""
+    if isinstance(entry, OrderedProgress):
+        queue = f"{entry.topic}@{entry.queue_id}@{entry.next_offset}@{entry.group}"
+        return ORDER_TAG, f"{queue}@{entry.info.pop_time_ms}@{entry.info.acknowledged}"
+    if isinstance(entry, PopCheckPoint):
+        place = f"{entry.topic}@{entry.queue_id}@{entry.start_offset}"
+        return CHECK_POINT_TAG, f"{place}@{entry.group}@{entry.pop_time_ms}"
+    tag = ACK_TAG if entry.queue_offsets is None else BATCH_ACK_TAG
+    last = entry.queue_offset if entry.queue_offsets is None else entry.queue_offsets[-1]
+    return tag, f"{entry.topic}@{entry.queue_id}@{entry.start_offset}@{last}@{entry.group}@{entry.pop_time_ms}"

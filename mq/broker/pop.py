@@ -10,7 +10,9 @@ of the group's retry topic, from where they come under the name of the topic tha
 | messages                       | 0                                                        |
 | none, and `pollTime` is over   | 210; before that the request is held (`pop_polling.py`)   |
 | none, and no more can be held  | 209                                                      |
-| in order                       | 3: consuming in order is done by pulling here            |
+
+In order there is no check point: the queue is locked (`consumer_order_info.py`) until what was given of it is
+acknowledged or visible again, and then goes on at the first message that is not acknowledged.
 
 Source: RocketMQ PopMessageProcessor.
 """
@@ -25,10 +27,11 @@ from typing import TYPE_CHECKING, Final
 
 from mq.broker import subscription
 from mq.broker.check_points import MAX_MESSAGES, REVIVE_QUEUE_COUNT, PopCheckPoint
+from mq.broker.order_info import OrderInfo
 from mq.broker.pop_checks import require_consumable
 from mq.broker.pop_offsets import PopOffsets, QueueKey
 from mq.broker.pop_polling import PollingRequest, PopPolling
-from mq.broker.pop_receipts import Receipt, kind_of, offsets_words
+from mq.broker.pop_receipts import ORDER_QUEUE, Receipt, kind_of, offsets_words
 from mq.broker.redelivery import stored_again
 from mq.broker.subscription import MessageFilter
 from mq.errors import MessageTooLarge, MQError, ResponseError
@@ -48,6 +51,8 @@ if TYPE_CHECKING:
 MAX_INVISIBLE_MS: Final = 12 * 3600 * 1000
 #: More check points than this under way, and nothing more is given out until some are acknowledged or due.
 MAX_PENDING: Final = 200_000
+#: Characters of a name for an attempt; clients take a random one of 36.
+MAX_ATTEMPT_ID: Final = 256
 #: Every n-th request looks for retries first, the others last: neither can starve.
 _RETRIES_FIRST: Final = 5
 _EVERYTHING: Final = MessageFilter()
@@ -64,8 +69,10 @@ class Taken:
     count_left: int
     bytes_left: int
     rest: int = 0
+    #: Each for a queue, as the answer's header says it.
     starts: list[str] = field(default_factory=list)
     offsets: list[str] = field(default_factory=list)
+    order_counts: list[str] = field(default_factory=list)
     records: list[bytes] = field(default_factory=list)
 
 
@@ -120,10 +127,8 @@ class PopProcessor:
     def _check(self, header: PopMessageRequestHeader) -> MessageFilter:
         """Raises: ResponseError: 3, 13, 16, 17, 26, 29, or what is wrong with the expression."""
         broker = self._broker
-        if header.order:
-            raise ResponseError(
-                ResponseCode.REQUEST_CODE_NOT_SUPPORTED, "POP in order is not supported: consume in order by pulling"
-            )
+        if len(header.attempt_id or "") > MAX_ATTEMPT_ID:
+            raise ResponseError(ResponseCode.INVALID_PARAMETER, f"attemptId: {MAX_ATTEMPT_ID} characters at most")
         if not 0 < header.invisible_time <= MAX_INVISIBLE_MS:
             raise ResponseError(
                 ResponseCode.INVALID_PARAMETER, f"invisibleTime {header.invisible_time}: 1 to {MAX_INVISIBLE_MS} ms"
@@ -138,7 +143,7 @@ class PopProcessor:
         turn, header = next(self._turns), request.header
         taken = Taken(
             pop_time_ms=self._broker.clock.now_ms(),
-            revive_queue=turn % REVIVE_QUEUE_COUNT,
+            revive_queue=ORDER_QUEUE if header.order else turn % REVIVE_QUEUE_COUNT,
             count_left=min(max(header.max_msg_nums, 1), MAX_MESSAGES),
             bytes_left=self._broker.config.max_pull_bytes,
         )
@@ -159,7 +164,10 @@ class PopProcessor:
 
     def _take_from(self, request: PopRequest, key: QueueKey, wanted: MessageFilter, taken: Taken) -> None:
         _group, topic, queue_id = key
-        start = self.offsets.begin(key, request.header.init_mode)
+        header = request.header
+        start = self.offsets.begin(key, header.init_mode)
+        if header.order and self._broker.orders.is_locked(key, header.attempt_id):
+            return  # not counted among the rest: whoever waits would be woken in vain
         if taken.count_left <= 0 or taken.bytes_left <= 0:
             taken.rest += max(self._broker.store.max_offset(topic, queue_id) - start, 0)
             return
@@ -170,16 +178,17 @@ class PopProcessor:
         taken.rest += max(result.max_offset - result.next_offset, 0)
         if result.records:
             offsets = [_queue_offset(data) for data in result.records]
-            self._give_out(request, key, start, offsets, taken)
+            give = self._give_in_order if header.order else self._give_out
+            give(request, key, start, offsets, taken)
             taken.starts.append(offsets_words(topic, queue_id, [start]))
             taken.offsets.append(offsets_words(topic, queue_id, offsets))
             taken.count_left -= len(offsets)
             taken.bytes_left -= sum(map(len, result.records))
-            if topic == request.header.topic:
+            if topic == header.topic:
                 taken.records += result.records
             else:
                 taken.records += [self._renamed(request, data, start, taken) for data in result.records]
-        if result.next_offset > start:
+        if result.next_offset > start and not (header.order and result.records):
             self.offsets.move_on(key, result.next_offset)
 
     def _read(self, key: QueueKey, start: int, wanted: MessageFilter, taken: Taken) -> GetResult:
@@ -209,6 +218,15 @@ class PopProcessor:
             broker_name=self._broker.config.broker_name,
         )
         self._revive.append(point, taken.revive_queue)
+
+    def _give_in_order(self, request: PopRequest, key: QueueKey, start: int, offsets: list[int], taken: Taken) -> None:
+        """Lock the queue; the group's offset moves on as messages are acknowledged."""
+        header = request.header
+        info = OrderInfo.of(
+            offsets, now_ms=taken.pop_time_ms, invisible_ms=header.invisible_time, attempt_id=header.attempt_id
+        )
+        taken.order_counts += self._broker.orders.give(key, info)
+        self._broker.offsets.commit(*key, start)
 
     def _renamed(self, request: PopRequest, data: bytes, start: int, taken: Taken) -> bytes:
         """A message of the retry topic under the topic asked for, and with its receipt, which tells where it lies."""
@@ -254,4 +272,5 @@ def _header(request: PopRequest, taken: Taken) -> PopMessageResponseHeader:
         rest_num=taken.rest,
         start_offset_info=";".join(taken.starts),
         msg_offset_info=";".join(taken.offsets),
+        order_count_info=";".join(taken.order_counts) if request.header.order else None,
     )

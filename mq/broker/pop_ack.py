@@ -2,7 +2,8 @@
 
 An acknowledgement is an entry of the revive log and is answered when that is on disk. Of a message that came again
 already, or was acknowledged before, it changes nothing and is answered all the same. Another invisible time (200053)
-ends one check point and begins another, both in one piece.
+ends one check point and begins another, both in one piece. What was popped in order has no check point: it is named by
+its pop time, and the entry says how far the order is.
 Source: RocketMQ AckMessageProcessor, ChangeInvisibleTimeProcessor.
 """
 
@@ -29,7 +30,7 @@ from mq.remoting.headers import (
 
 if TYPE_CHECKING:
     from mq.broker.app import Broker
-    from mq.broker.revive import Pending, ReviveService
+    from mq.broker.revive import ReviveService
 
 #: Bits and entries of one batch: clients put 32 messages into one.
 MAX_BATCH_BYTES: Final = 4096
@@ -50,9 +51,9 @@ class PopAckProcessor:
 
     def _ack(self, connection: Connection, command: RemotingCommand) -> RemotingCommand | None:
         header = command.header(AckMessageRequestHeader)
-        key = self._key_of(header)
-        pending = self._revive.find(key)
-        if pending is None or not self._acknowledge(pending, [header.offset]):
+        receipt, key = self._key_of(header)
+        is_ordered = receipt.revive_queue == ORDER_QUEUE
+        if not self._acknowledge(key, [header.offset], is_ordered=is_ordered):
             return command.respond()
         return self._answer_later(connection, command, command.respond())
 
@@ -63,35 +64,64 @@ class PopAckProcessor:
             raise ResponseError(ResponseCode.NO_MESSAGE, "a batch without acknowledgements")
         if len(body.acks) > MAX_BATCH_ENTRIES:
             raise InvalidMessage(f"a batch of {len(body.acks)} entries, {MAX_BATCH_ENTRIES} at most")
-        entries = [(_key_of(ack), _queue_offsets(ack)) for ack in body.acks]
+        entries = [(_key_of(ack), _queue_offsets(ack), ack.revive_queue_id == ORDER_QUEUE) for ack in body.acks]
         is_changed = False
-        for key, queue_offsets in entries:
-            pending = self._revive.find(key)
-            if pending is not None:
-                is_changed |= self._acknowledge(pending, queue_offsets)
+        for key, queue_offsets, is_ordered in entries:
+            is_changed |= self._acknowledge(key, queue_offsets, is_ordered=is_ordered)
         return self._answer_later(connection, command, command.respond()) if is_changed else command.respond()
 
-    def _acknowledge(self, pending: Pending, queue_offsets: list[int]) -> bool:
+    def _acknowledge(self, key: Key, queue_offsets: list[int], *, is_ordered: bool) -> bool:
         """Put what is not acknowledged yet into the log; False when that is nothing."""
-        fresh = sorted(pending.left.intersection(queue_offsets))
-        if fresh:
+        if is_ordered:
+            return self._acknowledge_in_order(key, queue_offsets)
+        pending = self._revive.find(key)
+        fresh = [] if pending is None else sorted(pending.left.intersection(queue_offsets))
+        if pending is not None and fresh:
             ack = ack_of(pending.point.key, fresh, self._broker.config.broker_name)
             self._revive.append(ack, pending.revive_queue)
         return bool(fresh)
 
+    def _acknowledge_in_order(self, key: Key, queue_offsets: list[int]) -> bool:
+        queue, is_changed = (key.group, key.topic, key.queue_id), False
+        for queue_offset in queue_offsets:
+            info = self._broker.orders.find(queue, queue_offset, key.pop_time_ms)
+            if info is not None:
+                info.acknowledge(queue_offset)
+                is_changed = True
+        if is_changed:
+            self._broker.orders.changed(queue)
+        return is_changed
+
     def _change(self, connection: Connection, command: RemotingCommand) -> RemotingCommand | None:
         """Raises: ResponseError: 208 when the message is acknowledged or came again, 29 for the time."""
         header = command.header(ChangeInvisibleTimeRequestHeader)
-        key = self._key_of(header)
+        receipt, key = self._key_of(header)
         if not 0 < header.invisible_time <= MAX_INVISIBLE_MS:
             raise ResponseError(
                 ResponseCode.INVALID_PARAMETER, f"invisibleTime {header.invisible_time}: 1 to {MAX_INVISIBLE_MS} ms"
             )
+        if receipt.revive_queue == ORDER_QUEUE:
+            answer = self._change_in_order(key, header)
+        else:
+            answer = self._change_check_point(key, header)
+        return self._answer_later(connection, command, command.respond(ext=answer))
+
+    def _change_in_order(self, key: Key, header: ChangeInvisibleTimeRequestHeader) -> ChangeInvisibleTimeResponseHeader:
+        queue, now_ms = (key.group, key.topic, key.queue_id), self._broker.clock.now_ms()
+        info = self._broker.orders.find(queue, header.offset, key.pop_time_ms)
+        if info is None:
+            raise _is_over(header.offset)
+        info.hide_until(header.offset, now_ms + header.invisible_time)
+        self._broker.orders.changed(queue)
+        invisible_ms = now_ms + header.invisible_time - key.pop_time_ms
+        return ChangeInvisibleTimeResponseHeader(key.pop_time_ms, invisible_ms, ORDER_QUEUE)
+
+    def _change_check_point(
+        self, key: Key, header: ChangeInvisibleTimeRequestHeader
+    ) -> ChangeInvisibleTimeResponseHeader:
         pending = self._revive.find(key)
         if pending is None or header.offset not in pending.left:
-            raise ResponseError(
-                ResponseCode.NO_MESSAGE, f"message {header.offset} is acknowledged already, or came again"
-            )
+            raise _is_over(header.offset)
         now_ms = self._broker.clock.now_ms()
         broker_name, revive_queue = self._broker.config.broker_name, pending.revive_queue
         point = PopCheckPoint(
@@ -109,14 +139,11 @@ class PopAckProcessor:
         if point.key == key:  # asked for in the millisecond of the pop: one name cannot stand for both
             point.pop_time_ms = now_ms + 1
         self._broker.store.append_batch([self._revive.to_record(entry, revive_queue) for entry in entries])
-        answer = ChangeInvisibleTimeResponseHeader(point.pop_time_ms, header.invisible_time, revive_queue)
-        return self._answer_later(connection, command, command.respond(ext=answer))
+        return ChangeInvisibleTimeResponseHeader(point.pop_time_ms, header.invisible_time, revive_queue)
 
-    def _key_of(self, header: AckMessageRequestHeader) -> Key:
-        """Raises: ResponseError: 3, 17, 13, 208.  InvalidMessage: no receipt."""
+    def _key_of(self, header: AckMessageRequestHeader) -> tuple[Receipt, Key]:
+        """Raises: ResponseError: 17, 13, 208.  InvalidMessage: no receipt."""
         receipt = Receipt.parse(header.extra_info)
-        if receipt.revive_queue == ORDER_QUEUE:
-            raise ResponseError(ResponseCode.REQUEST_CODE_NOT_SUPPORTED, "POP in order is not supported")
         topic = self._broker.topics.get(header.topic)
         if topic is None:
             raise ResponseError(ResponseCode.TOPIC_NOT_EXIST, f"topic[{header.topic}] not exist, apply first please!")
@@ -131,7 +158,8 @@ class PopAckProcessor:
             raise ResponseError(
                 ResponseCode.NO_MESSAGE, f"offset {header.offset} is illegal: the queue has {first} to {end}"
             )
-        return Key(header.topic, header.consumer_group, header.queue_id, receipt.start_offset, receipt.pop_time_ms)
+        key = Key(header.topic, header.consumer_group, header.queue_id, receipt.start_offset, receipt.pop_time_ms)
+        return receipt, key
 
     def _answer_later(
         self, connection: Connection, command: RemotingCommand, response: RemotingCommand
@@ -146,9 +174,11 @@ def _answer(connection: Connection, command: RemotingCommand, response: Remoting
     connection.send(response)
 
 
+def _is_over(queue_offset: int) -> ResponseError:
+    return ResponseError(ResponseCode.NO_MESSAGE, f"message {queue_offset} is acknowledged already, or came again")
+
+
 def _key_of(ack: BatchAck) -> Key:
-    if ack.revive_queue_id == ORDER_QUEUE:
-        raise ResponseError(ResponseCode.REQUEST_CODE_NOT_SUPPORTED, "POP in order is not supported")
     topic = topic_of_kind(ack.topic, ack.group, ack.retry)
     return Key(topic, ack.group, ack.queue_id, ack.start_offset, ack.pop_time)
 

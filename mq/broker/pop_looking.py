@@ -71,7 +71,10 @@ class PopLookingProcessor:
         return request.command.respond(ext=answer)
 
     def _has_message(self, request: NotificationRequest, topic: str, queue_id: int) -> bool:
-        key = (request.header.consumer_group, topic, queue_id)
+        header = request.header
+        key = (header.consumer_group, topic, queue_id)
+        if header.order and self._broker.orders.is_locked(key, header.attempt_id):
+            return False
         return self._broker.store.max_offset(topic, queue_id) > self._pop.offsets.look(key)
 
     # ---- show it

@@ -34,6 +34,7 @@ class PopOffsets:
         if offsets.resets.is_pending(*key):
             offsets.resets.follow(*key)
             self._ahead.pop(key, None)
+            self._broker.orders.clear(key)
         _group, topic, queue_id = key
         is_new = key not in self._ahead and offsets.get(*key) < 0
         if not is_new or init_mode != INIT_MAX or kind_of(topic) != "0" or offsets.is_young(topic, queue_id):

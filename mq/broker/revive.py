@@ -25,11 +25,14 @@ from mq.broker.check_points import (
     ACK_TAG,
     BATCH_ACK_TAG,
     CHECK_POINT_TAG,
+    ORDER_TAG,
     REVIVE_GROUP,
     REVIVE_QUEUE_COUNT,
     REVIVE_TOPIC_PREFIX,
     AckMsg,
+    Entry,
     Key,
+    OrderedProgress,
     PopCheckPoint,
 )
 from mq.broker.pop_receipts import normal_topic, pop_retry_topic
@@ -67,6 +70,15 @@ class Pending:
     left: set[int]
 
 
+@dataclass(slots=True)
+class _Opening:
+    """While a start reads a queue of the log: the first entries that are not done, and that others do not know of."""
+
+    not_done_from: int
+    groups_know_to: int
+    orders_know_to: int
+
+
 class ReviveService:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -77,8 +89,7 @@ class ReviveService:
         self._read_to = dict.fromkeys(range(REVIVE_QUEUE_COUNT), 0)
         #: By queue of the log, the check points that are not done, in their order there.
         self._open: dict[int, OrderedDict[int, Key]] = {each: OrderedDict() for each in self._read_to}
-        #: While a start reads a queue of the log: the first entry that consumer groups do not know of yet.
-        self._moves_on_from: int | None = None
+        self._opening: _Opening | None = None
         self._has_appended = False
 
     def __len__(self) -> int:
@@ -90,28 +101,31 @@ class ReviveService:
 
     async def stop(self) -> None:
         await self._background.stop()
+        self.read()
+        self._save_progress()
 
     # ---- the log and the table
 
     def open(self) -> None:
         """Read the log from the first check point not done, and move consumer groups on by what they were given."""
-        offsets, store = self._broker.offsets, self._broker.store
+        offsets, store, orders = self._broker.offsets, self._broker.store, self._broker.orders
         for queue_id in self._read_to:
             done = offsets.get(REVIVE_GROUP, self.topic, queue_id)
             tail = offsets.get(TAIL_GROUP, self.topic, queue_id)
             if tail < 0:  # a log that RocketMQ wrote, with offsets of its own; or none that was saved yet
                 tail = store.max_offset(self.topic, queue_id) if done >= 0 else 0
-            self._read_to[queue_id] = max(done + 1, store.min_offset(self.topic, queue_id))
-            self._moves_on_from = tail
+            self._opening = _Opening(done + 1, tail, orders.known_to[queue_id])
+            begin = min(done + 1, tail, self._opening.orders_know_to)
+            self._read_to[queue_id] = max(begin, store.min_offset(self.topic, queue_id))
             self._read_queue(queue_id)
-            self._moves_on_from = None
+            self._opening = None
             offsets.commit(TAIL_GROUP, self.topic, queue_id, self._read_to[queue_id])
 
-    def append(self, entry: PopCheckPoint | AckMsg, revive_queue: int) -> None:
+    def append(self, entry: Entry, revive_queue: int) -> None:
         """Put an entry into the log. Raises: StoreNotWritable."""
         self._broker.store.append(self.to_record(entry, revive_queue))
 
-    def to_record(self, entry: PopCheckPoint | AckMsg, revive_queue: int) -> RecordFields:
+    def to_record(self, entry: Entry, revive_queue: int) -> RecordFields:
         return check_points.to_record(
             entry,
             revive_topic=self.topic,
@@ -143,11 +157,16 @@ class ReviveService:
             self._read_to[queue_id] = result.next_offset
 
     def _apply(self, message: ReceivedMessage) -> None:
-        tag = message.properties.get(names.TAGS)
-        if tag == CHECK_POINT_TAG:
+        tag, opening = message.properties.get(names.TAGS), self._opening
+        if tag == ORDER_TAG:
+            if opening is not None:
+                self._apply_order(OrderedProgress.from_json(message.body), message.queue_offset, opening)
+        elif opening is not None and message.queue_offset < opening.not_done_from:
+            return
+        elif tag == CHECK_POINT_TAG:
             point = PopCheckPoint.from_json(message.body)
-            if self._moves_on_from is not None and message.queue_offset >= self._moves_on_from:
-                self._move_group_on(point)
+            if opening is not None and message.queue_offset >= opening.groups_know_to:
+                self._move_group_on(point.group, point.topic, point.queue_id, max(point.queue_offsets, default=-1) + 1)
             came_by_wheel = names.TIMER_OUT_MS in message.properties
             self._add(point, message, point.due_ms + (WHEEL_GRACE_MS if came_by_wheel else 0))
         elif tag in (ACK_TAG, BATCH_ACK_TAG):
@@ -155,6 +174,12 @@ class ReviveService:
             pending = self._pending.get(ack.key)
             if pending is not None:
                 self._acknowledged(pending, [ack.queue_offset] if ack.queue_offsets is None else ack.queue_offsets)
+
+    def _apply_order(self, entry: OrderedProgress, queue_offset: int, opening: _Opening) -> None:
+        if queue_offset >= opening.groups_know_to:
+            self._move_group_on(entry.group, entry.topic, entry.queue_id, entry.next_offset)
+        if queue_offset >= opening.orders_know_to:
+            self._broker.orders.apply(entry)
 
     def _add(self, point: PopCheckPoint, message: ReceivedMessage, due_ms: int) -> None:
         if point.key in self._pending or not point.queue_offsets:
@@ -169,11 +194,9 @@ class ReviveService:
             del self._pending[pending.point.key]
             del self._open[pending.revive_queue][pending.revive_offset]
 
-    def _move_group_on(self, point: PopCheckPoint) -> None:
-        offsets = self._broker.offsets
-        after = max(point.queue_offsets, default=-1) + 1
-        if after > offsets.get(point.group, point.topic, point.queue_id):
-            offsets.commit(point.group, point.topic, point.queue_id, after)
+    def _move_group_on(self, group: str, topic: str, queue_id: int, position: int) -> None:
+        if position > self._broker.offsets.get(group, topic, queue_id):
+            self._broker.offsets.commit(group, topic, queue_id, position)
 
     # ---- what comes again
 

@@ -57,6 +57,9 @@ class PopConsumer:
     async def pop(self, **changes: Any) -> list[Popped]:
         return self.read(await self.ask(**changes))
 
+    async def pop_in_order(self, **changes: Any) -> list[Popped]:
+        return await self.pop(**({"order": True, "queue_id": 0} | changes))
+
     def read(self, response: RemotingCommand) -> list[Popped]:
         if response.code:
             return []
@@ -153,6 +156,7 @@ class PopConsumer:
 
 
 async def pass_time(broker: Broker, ms: int) -> None:
-    """Move the broker's clock, and have it store again what is due then."""
+    """Move the broker's clock, and have it store again and unlock what is due then."""
     broker.clock.advance(ms)  # type: ignore[attr-defined]
     await broker.revive.round()
+    await broker.orders.round()

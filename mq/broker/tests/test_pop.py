@@ -96,7 +96,7 @@ class TestPopping:
     @pytest.mark.parametrize(
         ("changes", "code"),
         [
-            ({"order": True}, ResponseCode.REQUEST_CODE_NOT_SUPPORTED),
+            ({"order": True, "attempt_id": "x" * 257}, ResponseCode.INVALID_PARAMETER),
             ({"topic": "nothing"}, ResponseCode.TOPIC_NOT_EXIST),
             ({"queue_id": 2}, ResponseCode.INVALID_PARAMETER),
             ({"invisible_time": 0}, ResponseCode.INVALID_PARAMETER),
