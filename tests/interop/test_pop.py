@@ -1,4 +1,4 @@
-"""Consuming by POP: the official Java client, switched to it by the broker, passes the same cases on both brokers."""
+"""Consuming by POP: the official Java client, switched to it by the broker or asking itself, passes on both brokers."""
 
 from __future__ import annotations
 
@@ -12,26 +12,34 @@ from tests.interop.java_client import JUNIT
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(400)]
 
-CASES = 4
 
-
-@pytest.mark.parametrize("kind", ["bundled", "apache"])
-def test_every_case_of_the_java_client_passes(kind: str, tmp_path: Path) -> None:
+def play(kind: str, folder: Path, cases: int, *which: str, keys: dict[str, str] | None = None) -> None:
     apache.build()
     start = apache.apache_rocketmq if kind == "apache" else bundled_broker
-    with start(tmp_path) as cluster:
+    with start(folder, keys) as cluster:
         run = apache.java(
             *JUNIT,
-            "--select-class=millrace.PopTest",
+            *which,
             jvm=(
                 "-Xmx512m",
                 f"-Dnamesrv={cluster.namesrv}",
                 "-Drocketmq.client.rebalance.waitInterval=1000",
-                f"-Duser.home={tmp_path}",
+                f"-Duser.home={folder}",
             ),
             timeout_s=200,
         )
 
     print(run.stdout)
     assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-2000:]
-    assert f"{CASES} tests successful" in run.stdout
+    assert f"{cases} tests successful" in run.stdout
+
+
+@pytest.mark.parametrize("kind", ["bundled", "apache"])
+def test_every_case_of_the_java_client_passes(kind: str, tmp_path: Path) -> None:
+    play(kind, tmp_path, 11, "--select-class=millrace.PopTest", "--select-class=millrace.PopRequestsTest")
+
+
+@pytest.mark.parametrize("kind", ["bundled", "apache"])
+def test_what_failed_comes_again_under_the_second_naming_of_retries(kind: str, tmp_path: Path) -> None:
+    which = "--select-method=millrace.PopTest#whatFailedComesAgain"
+    play(kind, tmp_path, 1, which, keys={"enableRetryTopicV2": "true"})
