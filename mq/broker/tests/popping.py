@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from mq.broker.app import Broker
 from mq.broker.pop_receipts import Receipt, kind_of, topic_of_kind
-from mq.broker.tests.wire import Wire
 from mq.message import ReceivedMessage, record
 from mq.remoting.bodies import BatchAck, BatchAckMessageRequestBody
 from mq.remoting.codes import RequestCode
@@ -35,8 +34,14 @@ class Popped:
         return self.message.body
 
 
+class Caller(Protocol):
+    async def call(
+        self, code: int, header: Any = None, body: bytes = b"", timeout_s: float = 3.0
+    ) -> RemotingCommand: ...
+
+
 class PopConsumer:
-    def __init__(self, wire: Wire, group: str = "orders", topic: str = "order-events") -> None:
+    def __init__(self, wire: Caller, group: str = "orders", topic: str = "order-events") -> None:
         self.wire, self.group, self.topic = wire, group, topic
 
     async def ask(self, **changes: Any) -> RemotingCommand:

@@ -150,14 +150,14 @@ class TestWaiting:
     async def test_of_a_client_that_left_takes_nothing(
         self, new_wire: Callable[..., Wire], consumer: PopConsumer, broker: Broker
     ):
-        other = PopConsumer(new_wire())
-        waiting = asyncio.create_task(other.ask(poll_time=5000))
+        wire = new_wire()
+        waiting = asyncio.create_task(PopConsumer(wire).ask(poll_time=5000))
         await until(lambda: len(broker.pop.polling) == 1)
-        await other.wire.close()
+        await wire.close()
         await asyncio.gather(waiting, return_exceptions=True)
         await until(lambda: len(broker.pop.polling) == 0)
 
-        await send(consumer.wire, b"placed")
+        await send(new_wire(), b"placed")
 
         assert await consumer.bodies() == [b"placed"]
 

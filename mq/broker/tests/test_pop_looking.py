@@ -71,11 +71,11 @@ class TestNotification:
     async def test_of_a_client_that_left_is_forgotten(
         self, new_wire: Callable[..., Wire], consumer: PopConsumer, broker: Broker
     ):
-        other = PopConsumer(new_wire())
-        waiting = asyncio.create_task(other.notification(poll_time=5000))
+        wire = new_wire()
+        waiting = asyncio.create_task(PopConsumer(wire).notification(poll_time=5000))
         await until(lambda: len(broker.pop_looking.polling) == 1)
 
-        await other.wire.close()
+        await wire.close()
 
         await asyncio.gather(waiting, return_exceptions=True)
         await until(lambda: len(broker.pop_looking.polling) == 0)
