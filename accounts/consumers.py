@@ -8,7 +8,7 @@ from accounts.messages import BalanceHeld, BalanceRefused, PointsGranted
 from accounts.services import balance, holding, points
 from accounts.services.balance import GivenBack
 from accounts.services.holding import CANCELED_BEFORE, Request, Verdict
-from accounts.services.points import Purchase
+from accounts.services.points import Purchase, Revocation
 from common.clock import now
 from messaging.events import Event
 from messaging.registry import consumer
@@ -33,9 +33,13 @@ def _granted(event: OrderPaid, purchase: Purchase) -> PointsGranted:
 
 @consumer(topic=ORDER_EVENTS, tags=[OrderRefunded], batch=BATCH)
 def revoke_points(events: list[OrderRefunded]) -> list[list[Event]]:
-    purchases = [Purchase(event.order_no, event.buyer_id, event.amount_cents) for event in events]
-    points.revoke_points(purchases, now=now())
+    points.revoke_points([_revocation(event) for event in events], now=now())
     return [[] for _ in events]
+
+
+def _revocation(event: OrderRefunded) -> Revocation:
+    before_cents = event.total_cents - event.refunded_before_cents
+    return Revocation(event.order_no, event.refund_no, event.buyer_id, before_cents, before_cents - event.amount_cents)
 
 
 @consumer(topic=ORDER_EVENTS, tags=[OrderPlaced], group=BALANCE_GROUP, batch=BATCH)

@@ -28,34 +28,48 @@ class User(AbstractBaseUser):
 
 
 class PointsAccount(models.Model):
-    """How many points a buyer has: always the sum of the buyer's ledger."""
+    """How many points a buyer has, and owes: balance - owed is always the sum of the buyer's ledger.
+
+    Who owes has no points: what is taken back beyond the balance is a debt, and what is granted pays it off first.
+    """
 
     buyer_id = models.BigIntegerField(primary_key=True)
     balance = models.BigIntegerField()
+    owed = models.BigIntegerField(db_default=0)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(balance__gte=0, owed__gte=0), name="points_never_negative"),
+            models.CheckConstraint(condition=Q(balance=0) | Q(owed=0), name="points_or_debt"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.buyer_id}: {self.balance}"
 
 
 class PointsEntry(models.Model):
-    """The ledger: points granted for an order, or taken back, once each. Rows are never changed or deleted."""
+    """The ledger: points granted for an order, taken back by a refund, or spent, once each. Rows are never changed."""
 
     class Kind(models.TextChoices):
         GRANTED = "GRANTED"
         REVOKED = "REVOKED"
+        SPENT = "SPENT"
 
     order_no = models.CharField(max_length=32)
     buyer_id = models.BigIntegerField(db_index=True)
     kind = models.CharField(max_length=16, choices=Kind.choices)
-    #: What the balance changes by; negative when taken back.
+    #: Of what is taken back, the refund's number: an order may be given back in parts.
+    reference = models.CharField(max_length=64, blank=True, db_default="")
+    #: What balance - owed changes by; negative when taken back or spent.
     points = models.BigIntegerField()
     entered_at = models.DateTimeField()
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["order_no", "kind"], name="points_once"),
+            models.UniqueConstraint(fields=["order_no", "kind", "reference"], name="points_once"),
             models.CheckConstraint(
-                condition=Q(kind="GRANTED", points__gte=0) | Q(kind="REVOKED", points__lte=0), name="points_sign"
+                condition=Q(kind="GRANTED", points__gte=0) | Q(kind__in=["REVOKED", "SPENT"], points__lte=0),
+                name="points_sign",
             ),
         ]
 
@@ -175,3 +189,20 @@ class AddressAnswer(StoredAnswer):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["buyer_id", "key"], name="address_answer_once")]
         indexes = [models.Index(fields=["answered_at"], name="address_answer_age")]
+
+
+class PointsDebt(models.Model):
+    """Points that were taken back although they were spent: why the buyer owes them. Rows are never changed."""
+
+    refund_no = models.CharField(max_length=64, primary_key=True)
+    order_no = models.CharField(max_length=32)
+    buyer_id = models.BigIntegerField(db_index=True)
+    #: How many of the points taken back were not there.
+    points = models.BigIntegerField()
+    entered_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(points__gt=0), name="points_debt_positive")]
+
+    def __str__(self) -> str:
+        return f"{self.refund_no}: {self.points}"

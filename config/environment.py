@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from config.errors import BadEnvironment
 
 #: Each service owns the database of its name and nothing else.
-SERVICES = ("accounts", "inventory", "orders", "payments")
+SERVICES = ("accounts", "fulfillment", "inventory", "orders", "payments")
 
 
 def _name_servers(text: str) -> str:
@@ -77,6 +77,13 @@ class Environment(BaseSettings):
         le=timedelta(days=3),
         description="a duration from 10 seconds to 3 days, such as 00:30:00 or P1D",
     )
+    #: How long after its delivery an order may be sent back; then its receipt counts as confirmed.
+    receipt_window: timedelta = Field(
+        default=timedelta(days=7),
+        ge=timedelta(seconds=10),
+        le=timedelta(days=60),
+        description="a duration from 10 seconds to 60 days, such as P7D",
+    )
     #: Where buyers reach the shop and the third party; the supervisor sets them for every process it starts.
     web_url: str = "http://127.0.0.1:8000"
     paysim_url: str = "http://127.0.0.1:8001"
@@ -87,6 +94,7 @@ class Environment(BaseSettings):
     mq_namesrv_addr: NameServers | None = Field(default=None, validation_alias="MQ_NAMESRV_ADDR")
     redis_url: RedisUrl | None = Field(default=None, validation_alias="REDIS_URL")
     database_url_accounts: PostgresUrl | None = Field(default=None, validation_alias="DATABASE_URL_ACCOUNTS")
+    database_url_fulfillment: PostgresUrl | None = Field(default=None, validation_alias="DATABASE_URL_FULFILLMENT")
     database_url_inventory: PostgresUrl | None = Field(default=None, validation_alias="DATABASE_URL_INVENTORY")
     database_url_orders: PostgresUrl | None = Field(default=None, validation_alias="DATABASE_URL_ORDERS")
     database_url_payments: PostgresUrl | None = Field(default=None, validation_alias="DATABASE_URL_PAYMENTS")

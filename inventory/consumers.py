@@ -50,9 +50,14 @@ def sell(events: list[OrderPaid]) -> list[list[Event]]:
 
 @consumer(topic=ORDER_EVENTS, tags=[OrderRefunded], batch=BATCH)
 def take_back(events: list[OrderRefunded]) -> list[list[Event]]:
-    settling.return_stock(_order_nos(events), now=now())
+    returns = [
+        settling.Return(event.order_no, event.refund_no, line.sku, line.quantity)
+        for event in events
+        for line in event.lines
+    ]
+    settling.return_stock(returns, now=now())
     return [[] for _ in events]
 
 
-def _order_nos(events: Sequence[OrderCanceled | OrderClosed | OrderPaid | OrderRefunded]) -> list[str]:
+def _order_nos(events: Sequence[OrderCanceled | OrderClosed | OrderPaid]) -> list[str]:
     return [event.order_no for event in events]

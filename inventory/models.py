@@ -86,17 +86,25 @@ class Reservation(models.Model):
         HELD = "HELD"
         CONSUMED = "CONSUMED"
         RELEASED = "RELEASED"
-        RETURNED = "RETURNED"  #: sold, and back on the shelf after a refund
+        RETURNED = "RETURNED"  #: sold, and all of it back on the shelf after refunds
 
     order_no = models.CharField(max_length=32)
     sku = models.ForeignKey(Sku, models.PROTECT, db_column="sku", db_index=False)
     quantity = models.PositiveIntegerField()
+    #: Of the units sold, those that are back on the shelf.
+    returned = models.PositiveIntegerField(db_default=0)
     state = models.CharField(max_length=16, choices=State.choices)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["order_no", "sku"], name="reservation_once"),
             models.CheckConstraint(condition=Q(quantity__gt=0), name="reservation_positive"),
+            models.CheckConstraint(
+                condition=Q(returned=0, state__in=["HELD", "RELEASED"])
+                | Q(returned__lt=F("quantity"), state="CONSUMED")
+                | Q(returned=F("quantity"), state="RETURNED"),
+                name="reservation_returned",
+            ),
         ]
         indexes = [models.Index(fields=["sku"], name="reservation_held", condition=Q(state="HELD"))]
 
@@ -105,7 +113,7 @@ class Reservation(models.Model):
 
 
 class StockMovement(models.Model):
-    """The ledger: every change of a stock record, once per order, article and kind; rows stay as they are."""
+    """The ledger: every change of a stock record, once per order, article, kind and reference; rows stay."""
 
     class Kind(models.TextChoices):
         INITIAL = "INITIAL"
@@ -119,11 +127,13 @@ class StockMovement(models.Model):
     order_no = models.CharField(max_length=64)
     sku = models.ForeignKey(Sku, models.PROTECT, db_column="sku")
     kind = models.CharField(max_length=16, choices=Kind.choices)
+    #: Of a return, the refund's number: an order may be given back in parts.
+    reference = models.CharField(max_length=64, blank=True, db_default="")
     quantity = models.PositiveIntegerField()
     moved_at = models.DateTimeField()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["order_no", "sku", "kind"], name="movement_once")]
+        constraints = [models.UniqueConstraint(fields=["order_no", "sku", "kind", "reference"], name="movement_once")]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.quantity} x {self.sku_id} ({self.order_no})"

@@ -11,7 +11,7 @@ from typing import Final, ParamSpec, TypeVar
 from django.db import InterfaceError, OperationalError, close_old_connections, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-#: Per service; with the web processes' pools this stays below the embedded PostgreSQL's 100 connections.
+#: Per service; with the web processes' pools this stays below the embedded PostgreSQL's 200 connections.
 THREADS: Final = 4
 #: Classes of SQLSTATE that are about the server: no connection, out of resources, shutting down.
 _SERVER_TROUBLE: Final = ("08", "53", "57P")

@@ -1,9 +1,12 @@
-"""Orders over HTTP: place, look at, list, cancel.
+"""Orders over HTTP: place, look at, list, cancel, confirm the receipt, ask for money back.
 
 POST /api/orders                     a basket, with an Idempotency-Key; 202, for the stock is asked after the answer
 GET  /api/orders                     the buyer's confirmed orders, newest first
 GET  /api/orders/{order_no}          one order, from the moment it is placed; somebody else's is not found
-POST /api/orders/{order_no}/cancel   gives an unpaid order up; once more changes nothing
+POST /api/orders/{order_no}/cancel   gives up an order that is not shipped; once more changes nothing
+POST /api/orders/{order_no}/receipt  the parcel came; once more changes nothing
+POST /api/orders/{order_no}/refunds  asks some units back, or all that is left, with an Idempotency-Key; 202
+GET  /api/orders/{order_no}/refunds  what became of that
 """
 
 from __future__ import annotations
@@ -20,8 +23,8 @@ from common import tokens
 from common.clock import now
 from common.idempotency import KeyHeader
 from orders import queries
-from orders.models import Order
-from orders.services import closing, placing
+from orders.models import Order, RefundCase
+from orders.services import asking_back, closing, placing, shipping
 from orders.services.placing import LINE_COUNT_MAX, QUANTITY_MAX, Wanted
 
 router = Router(tags=["orders"], auth=tokens.BuyerToken())
@@ -68,6 +71,10 @@ class OrderView(Schema):
     placed_at: datetime
     expires_at: datetime | None
     paid_at: datetime | None
+    tracking_no: str
+    shipped_at: datetime | None
+    delivered_at: datetime | None
+    receipt_due_at: datetime | None
     ended_at: datetime | None
     lines: list[LineView]
 
@@ -78,6 +85,42 @@ class OrderView(Schema):
     @staticmethod
     def resolve_lines(order: Order) -> list[Any]:
         return sorted(order.lines.all(), key=lambda line: line.sku)
+
+
+class AskedBack(Schema):
+    """Which units, all that is left when no lines are named, and why, in the buyer's own words."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    lines: Annotated[list[BasketLine], Field(min_length=1, max_length=LINE_COUNT_MAX)] | None = None
+    reason: Annotated[str, Field(max_length=200)] = ""
+
+
+class RefundLineView(Schema):
+    sku: str
+    quantity: int
+    amount_cents: int
+
+
+class RefundView(Schema):
+    refund_no: str
+    status: str
+    amount_cents: int
+    reason: str
+    decision: str
+    requested_at: datetime
+    settled_at: datetime | None
+    lines: list[RefundLineView]
+
+    @staticmethod
+    def resolve_lines(case: RefundCase) -> list[Any]:
+        return sorted(case.lines.all(), key=lambda line: line.sku)
+
+
+class Requested(Schema):
+    refund_no: str
+    amount_cents: int
+    status_url: str
 
 
 class Page(Schema):
@@ -113,3 +156,24 @@ def cancel(request: HttpRequest, order_no: str) -> Status[Order]:
     buyer_id = tokens.buyer_id(request)
     closing.cancel_order(order_no=order_no, buyer_id=buyer_id, now=now())
     return Status(202, queries.order_of(order_no=order_no, buyer_id=buyer_id))
+
+
+@router.post("/orders/{slug:order_no}/receipt", response=OrderView)
+def receive(request: HttpRequest, order_no: str) -> Order:
+    buyer_id = tokens.buyer_id(request)
+    shipping.confirm_receipt(order_no=order_no, buyer_id=buyer_id, now=now())
+    return queries.order_of(order_no=order_no, buyer_id=buyer_id)
+
+
+@router.post("/orders/{slug:order_no}/refunds", response={202: Requested})
+def ask_back(request: HttpRequest, order_no: str, asked: AskedBack, key: KeyHeader) -> Status[dict[str, Any]]:
+    wanted = None if asked.lines is None else [Wanted(line.sku, line.quantity) for line in asked.lines]
+    answer = asking_back.ask_back(
+        order_no=order_no, buyer_id=tokens.buyer_id(request), wanted=wanted, reason=asked.reason, key=key, now=now()
+    )
+    return Status(202, answer)
+
+
+@router.get("/orders/{slug:order_no}/refunds", response=list[RefundView])
+def refunds_of(request: HttpRequest, order_no: str) -> list[RefundCase]:
+    return queries.refund_cases_of(order_no=order_no, buyer_id=tokens.buyer_id(request))

@@ -12,14 +12,36 @@ from django.db import transaction
 
 from accounts.messages import ACCOUNT_EVENTS, BalanceHeld, BalanceRefused
 from common.clock import now
+from fulfillment.messages import (
+    SHIPMENT_EVENTS,
+    ReturnReceived,
+    ShipmentDelivered,
+    ShipmentDispatched,
+    ShipmentNotStopped,
+    ShipmentStopped,
+)
 from inventory.messages import STOCK_EVENTS, SkuChanged, StockReservationFailed, StockReserved
 from messaging.events import Delayed, Outgoing
 from messaging.registry import consumer
-from orders.messages import ORDER_EVENTS, ORDER_TIMERS, CancelSilentOrder, CloseUnpaidOrder, OrderPlaced
+from orders.messages import (
+    ORDER_EVENTS,
+    ORDER_TIMERS,
+    CancelSilentOrder,
+    CloseUnpaidOrder,
+    CompleteOrder,
+    OrderPlaced,
+)
 from orders.models import Party, Reason
-from orders.services import catalog, changes, lifecycle, opening, refunds
+from orders.services import cases, catalog, changes, lifecycle, opening, refunds, shipping
 from orders.services.changes import Decision
-from payments.messages import PAYMENT_EVENTS, PaymentClosed, PaymentOpened, PaymentSucceeded, RefundSucceeded
+from payments.messages import (
+    PAYMENT_EVENTS,
+    PaymentClosed,
+    PaymentOpened,
+    PaymentSucceeded,
+    RefundFailed,
+    RefundSucceeded,
+)
 
 BATCH = 64
 
@@ -146,6 +168,49 @@ def record_refund(event: RefundSucceeded) -> list[Outgoing]:
         amount_cents=event.amount_cents,
         now=now(),
     )
+
+
+@consumer(topic=PAYMENT_EVENTS, tags=[RefundFailed])
+def fail_refund(event: RefundFailed) -> None:
+    refunds.fail(refund_no=event.refund_key, reason=event.reason, now=now())
+
+
+@consumer(topic=SHIPMENT_EVENTS, tags=[ShipmentDispatched], batch=BATCH)
+def ship(events: list[ShipmentDispatched]) -> list[list[Outgoing]]:
+    moment = now()
+    return _move(
+        [(event.order_no, shipping.ship(tracking_no=event.tracking_no, now=moment)) for event in events], moment
+    )
+
+
+@consumer(topic=SHIPMENT_EVENTS, tags=[ShipmentDelivered], batch=BATCH)
+def deliver(events: list[ShipmentDelivered]) -> list[list[Outgoing]]:
+    moment = now()
+    decision = shipping.deliver(now=moment, receipt_window=settings.RECEIPT_WINDOW)
+    return _move([(event.order_no, decision) for event in events], moment)
+
+
+@consumer(topic=ORDER_TIMERS, tags=[CompleteOrder], batch=BATCH)
+def complete_when_due(events: list[CompleteOrder]) -> list[list[Outgoing]]:
+    moment = now()
+    return _move(
+        [(event.order_no, shipping.complete_when_due(now=moment, attempt=event.attempt)) for event in events], moment
+    )
+
+
+@consumer(topic=SHIPMENT_EVENTS, tags=[ShipmentStopped])
+def refund_stopped(event: ShipmentStopped) -> list[Outgoing]:
+    return cases.refund_stopped(refund_no=event.refund_no, now=now())
+
+
+@consumer(topic=SHIPMENT_EVENTS, tags=[ShipmentNotStopped])
+def await_approval(event: ShipmentNotStopped) -> None:
+    cases.await_approval(refund_no=event.refund_no)
+
+
+@consumer(topic=SHIPMENT_EVENTS, tags=[ReturnReceived])
+def refund_returned(event: ReturnReceived) -> list[Outgoing]:
+    return cases.refund_returned(refund_no=event.refund_no, now=now())
 
 
 def _move(

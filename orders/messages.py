@@ -117,6 +117,36 @@ class OrderPaid(Event, frozen=True, kw_only=True):
     address: Address | None = None
 
 
+class OrderShipped(Event, frozen=True, kw_only=True):
+    """The parcel is with the carrier, under this number: from now on the order cannot be canceled, only returned."""
+
+    topic: ClassVar[str] = ORDER_EVENTS
+    order_no: str
+    version: int
+    buyer_id: int
+    tracking_no: str
+
+
+class OrderDelivered(Event, frozen=True, kw_only=True):
+    """The parcel arrived. Without a word from the buyer its receipt counts as confirmed at `receipt_due_at`."""
+
+    topic: ClassVar[str] = ORDER_EVENTS
+    order_no: str
+    version: int
+    buyer_id: int
+    receipt_due_at: datetime
+
+
+class OrderCompleted(Event, frozen=True, kw_only=True):
+    """The receipt is confirmed, by the buyer or by time."""
+
+    topic: ClassVar[str] = ORDER_EVENTS
+    order_no: str
+    version: int
+    buyer_id: int
+    by_buyer: bool
+
+
 class ClosePayment(Event, frozen=True, kw_only=True):
     """Payments is asked to close the trade at the gateway; the answer is `PaymentClosed` or `PaymentSucceeded`.
 
@@ -171,6 +201,37 @@ class RefundLine(msgspec.Struct, frozen=True):
     amount_cents: int
 
 
+class StopShipment(Event, frozen=True, kw_only=True):
+    """Fulfillment is asked to keep these units from leaving, or to call the parcel back.
+
+    The answer is `ShipmentStopped`, which may take as long as the parcel's way back, or `ShipmentNotStopped`.
+    """
+
+    topic: ClassVar[str] = ORDER_EVENTS
+    order_no: str
+    version: int
+    refund_no: str
+    lines: tuple[RefundLine, ...]
+
+    @property
+    def key(self) -> str:
+        return self.refund_no
+
+
+class ExpectReturn(Event, frozen=True, kw_only=True):
+    """Fulfillment is asked to fetch these units from the buyer; the answer is `ReturnReceived`."""
+
+    topic: ClassVar[str] = ORDER_EVENTS
+    order_no: str
+    version: int
+    refund_no: str
+    lines: tuple[RefundLine, ...]
+
+    @property
+    def key(self) -> str:
+        return self.refund_no
+
+
 class RefundRequested(Event, frozen=True, kw_only=True):
     """Payments is asked to give back `amount_cents`; the answer is `RefundSucceeded` or `RefundFailed` of this number.
 
@@ -192,20 +253,29 @@ class RefundRequested(Event, frozen=True, kw_only=True):
 
 
 class OrderRefunded(Event, frozen=True, kw_only=True):
-    """The whole price went back to the buyer: the articles return to the shelf, the points are taken back.
+    """Some of the price went back to the buyer, or the rest of it: these units return to the shelf.
 
-    `amount_cents` is the order's total; the balance paid `balance_cents` of it and gets them back, and the coupons come
-    back, too.
+    `amount_cents` is what went back, of which `balance_cents` belong on the buyer's balance. What went back before is
+    `refunded_before_cents`, so whoever takes back a share (points) knows what the order was and is worth. `is_whole`:
+    no unit is kept; only then `coupons` names those that come back, too.
     """
 
     topic: ClassVar[str] = ORDER_EVENTS
     order_no: str
     version: int
     buyer_id: int
+    refund_no: str
+    total_cents: int
+    refunded_before_cents: int
     amount_cents: int
     balance_cents: int = 0
     coupons: tuple[str, ...] = ()
-    lines: tuple[Line, ...]
+    lines: tuple[RefundLine, ...]
+    is_whole: bool
+
+    @property
+    def key(self) -> str:
+        return self.refund_no
 
 
 class CloseUnpaidOrder(Event, frozen=True, kw_only=True):
@@ -229,6 +299,19 @@ class CancelSilentOrder(Event, frozen=True, kw_only=True):
     order_no: str
     version: int
     #: As of `CloseUnpaidOrder`.
+    attempt: int = 1
+
+    @property
+    def key(self) -> str:
+        return f"{self.order_no}:{self.attempt}"
+
+
+class CompleteOrder(Event, frozen=True, kw_only=True):
+    """A timer rang: if the receipt is due, it counts as confirmed. A timer reaches 3 days, so a week is a chain."""
+
+    topic: ClassVar[str] = ORDER_TIMERS
+    order_no: str
+    version: int
     attempt: int = 1
 
     @property

@@ -10,7 +10,17 @@ the buyer's balance pays alone is paid as soon as it is confirmed):
     PENDING_PAYMENT  -> PAID             OrderPaid
     CLOSING          -> CLOSED           OrderClosed
     CLOSING          -> PAID             OrderPaid
-    PAID             -> REFUNDED         OrderRefunded
+    PAID             -> SHIPPED          OrderShipped
+    PAID             -> PAID             OrderRefunded (a part)
+    PAID             -> REFUNDED         OrderRefunded (the rest)
+    SHIPPED          -> DELIVERED        OrderDelivered
+    SHIPPED          -> SHIPPED          OrderRefunded (a part)
+    SHIPPED          -> REFUNDED         OrderRefunded (the rest)
+    DELIVERED        -> COMPLETED        OrderCompleted
+    DELIVERED        -> DELIVERED        OrderRefunded (a part)
+    DELIVERED        -> REFUNDED         OrderRefunded (the rest)
+    COMPLETED        -> COMPLETED        OrderRefunded (a part)
+    COMPLETED        -> REFUNDED         OrderRefunded (the rest)
 """
 
 from __future__ import annotations
@@ -30,6 +40,9 @@ class Status(models.TextChoices):
     PENDING_PAYMENT = "PENDING_PAYMENT"
     CLOSING = "CLOSING"  #: too late or canceled; payments is asked whether money came after all
     PAID = "PAID"
+    SHIPPED = "SHIPPED"
+    DELIVERED = "DELIVERED"
+    COMPLETED = "COMPLETED"  #: the buyer has said that the parcel came, or a week has passed
     CLOSED = "CLOSED"
     CANCELED = "CANCELED"
     REFUNDED = "REFUNDED"
@@ -44,11 +57,30 @@ TRANSITIONS: dict[Status, dict[Status, str]] = {
     },
     Status.PENDING_PAYMENT: {Status.CLOSING: "ClosePayment", Status.PAID: "OrderPaid"},
     Status.CLOSING: {Status.CLOSED: "OrderClosed", Status.PAID: "OrderPaid"},
-    Status.PAID: {Status.REFUNDED: "OrderRefunded"},
+    Status.PAID: {
+        Status.SHIPPED: "OrderShipped",
+        Status.PAID: "OrderRefunded",
+        Status.REFUNDED: "OrderRefunded",
+    },
+    Status.SHIPPED: {
+        Status.DELIVERED: "OrderDelivered",
+        Status.SHIPPED: "OrderRefunded",
+        Status.REFUNDED: "OrderRefunded",
+    },
+    Status.DELIVERED: {
+        Status.COMPLETED: "OrderCompleted",
+        Status.DELIVERED: "OrderRefunded",
+        Status.REFUNDED: "OrderRefunded",
+    },
+    Status.COMPLETED: {Status.COMPLETED: "OrderRefunded", Status.REFUNDED: "OrderRefunded"},
     Status.CLOSED: {},
     Status.CANCELED: {},
     Status.REFUNDED: {},
 }
+
+
+#: The buyer has paid and keeps at least a part.
+BOUGHT = frozenset({Status.PAID, Status.SHIPPED, Status.DELIVERED, Status.COMPLETED})
 
 
 class InvalidTransition(ShopError):
@@ -94,6 +126,9 @@ class OrderQuerySet(models.QuerySet["Order"]):
         """Pre-orders that somebody should have answered long ago."""
         return self.filter(status=Status.PLACED, placed_at__lt=placed_before)
 
+    def receipt_overdue(self, before: object) -> OrderQuerySet:
+        return self.filter(status=Status.DELIVERED, receipt_due_at__lt=before)
+
 
 class Order(models.Model):
     """One order. `status` and `version` are only ever changed together, by `services.changes`."""
@@ -129,6 +164,11 @@ class Order(models.Model):
     #: Payments said that it can take the money; it hears of the order only when the order is confirmed.
     payable_at = models.DateTimeField(null=True)
     paid_at = models.DateTimeField(null=True)
+    tracking_no = models.CharField(max_length=64, blank=True, db_default="")
+    shipped_at = models.DateTimeField(null=True)
+    delivered_at = models.DateTimeField(null=True)
+    #: Until then the buyer may confirm the receipt or send something back; set when the parcel has arrived.
+    receipt_due_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
 
     objects = OrderQuerySet.as_manager()
@@ -157,6 +197,7 @@ class Order(models.Model):
                 name="order_open_of_buyer",
                 condition=Q(status__in=["PLACED", "PENDING_PAYMENT", "CLOSING"]),
             ),
+            models.Index(fields=["receipt_due_at"], name="order_unconfirmed", condition=Q(status="DELIVERED")),
         ]
 
     def __str__(self) -> str:
@@ -194,6 +235,10 @@ class OrderLine(models.Model):
     #: The line's share of the discount, and of what the balance pays: to the cent, so that any line can be given back.
     discount_cents = models.BigIntegerField(default=0, db_default=0)
     balance_cents = models.BigIntegerField(default=0, db_default=0)
+    #: Units in refund cases that are not rejected, and their shares of price and balance: the rest may be asked for.
+    claimed_quantity = models.PositiveIntegerField(default=0, db_default=0)
+    claimed_cents = models.BigIntegerField(default=0, db_default=0)
+    claimed_balance_cents = models.BigIntegerField(default=0, db_default=0)
 
     class Meta:
         constraints = [
@@ -205,6 +250,14 @@ class OrderLine(models.Model):
                     balance_cents__range=(0, F("quantity") * F("unit_price_cents") - F("discount_cents")),
                 ),
                 name="order_line_shares",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    claimed_quantity__range=(0, F("quantity")),
+                    claimed_cents__range=(0, F("quantity") * F("unit_price_cents") - F("discount_cents")),
+                    claimed_balance_cents__range=(0, F("balance_cents")),
+                ),
+                name="order_line_claims",
             ),
         ]
 
@@ -250,6 +303,108 @@ class OrderRefund(models.Model):
         return f"{self.refund_no} {self.amount_cents}"
 
 
+class RefundCase(models.Model):
+    """A buyer wants some units back into money: from the question to the money, one row and one refund number.
+
+    STOPPING           -> REFUNDING           the goods stayed, or came back before they were delivered
+    STOPPING           -> AWAITING_APPROVAL   too late: they will arrive
+    AWAITING_APPROVAL  -> AWAITING_RETURN     staff agreed
+    AWAITING_APPROVAL  -> REJECTED            staff did not
+    AWAITING_RETURN    -> REFUNDING           the goods are back
+    REFUNDING          -> SUCCEEDED, FAILED   what payments says
+    """
+
+    class Status(models.TextChoices):
+        STOPPING = "STOPPING"  #: fulfillment is asked to keep the goods, or to call the parcel back
+        AWAITING_APPROVAL = "AWAITING_APPROVAL"
+        AWAITING_RETURN = "AWAITING_RETURN"
+        REFUNDING = "REFUNDING"  #: payments is asked for the money
+        SUCCEEDED = "SUCCEEDED"
+        REJECTED = "REJECTED"
+        FAILED = "FAILED"  #: the gateway said no for good: a person has to look
+
+    #: Also the number at payments and at the gateway, at every attempt.
+    refund_no = models.CharField(max_length=32, primary_key=True)
+    order = models.ForeignKey(Order, models.PROTECT, related_name="refund_cases")
+    status = models.CharField(max_length=20, choices=Status.choices)
+    #: Price of the units and, if the whole order never left, its freight; of it, what the balance had paid.
+    amount_cents = models.BigIntegerField()
+    balance_cents = models.BigIntegerField(default=0, db_default=0)
+    freight_cents = models.BigIntegerField(default=0, db_default=0)
+    freight_balance_cents = models.BigIntegerField(default=0, db_default=0)
+    #: In the buyer's words.
+    reason = models.CharField(max_length=200, blank=True)
+    #: Who of the staff agreed or did not, and why not.
+    decided_by = models.CharField(max_length=64, blank=True)
+    decision = models.CharField(max_length=200, blank=True)
+    requested_at = models.DateTimeField()
+    decided_at = models.DateTimeField(null=True)
+    settled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(
+                    balance_cents__range=(0, F("amount_cents")),
+                    freight_cents__range=(0, F("amount_cents")),
+                    freight_balance_cents__range=(0, F("freight_cents")),
+                ),
+                name="refund_case_amount",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    status__in=[
+                        "STOPPING",
+                        "AWAITING_APPROVAL",
+                        "AWAITING_RETURN",
+                        "REFUNDING",
+                        "SUCCEEDED",
+                        "REJECTED",
+                        "FAILED",
+                    ]
+                ),
+                name="refund_case_status_known",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["requested_at"],
+                name="refund_case_open",
+                condition=~Q(status__in=["SUCCEEDED", "REJECTED"]),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.refund_no} {self.status}"
+
+    @property
+    def payable_cents(self) -> int:
+        """What the payment company gives back; the rest returns to the balance."""
+        return self.amount_cents - self.balance_cents
+
+
+class RefundCaseLine(models.Model):
+    """Units of one article in a case, and what the buyer had paid for them; of it, what the balance had paid."""
+
+    case = models.ForeignKey(RefundCase, models.CASCADE, related_name="lines", db_index=False)
+    sku = models.CharField(max_length=64)
+    quantity = models.PositiveIntegerField()
+    amount_cents = models.BigIntegerField()
+    balance_cents = models.BigIntegerField(default=0, db_default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["case", "sku"], name="refund_case_line_once"),
+            models.CheckConstraint(
+                condition=Q(quantity__gt=0, balance_cents__range=(0, F("amount_cents"))),
+                name="refund_case_line_positive",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} x {self.sku}"
+
+
 class CatalogItem(models.Model):
     """Orders' own copy of an article, kept by `SkuChanged`: placing an order asks nobody."""
 
@@ -273,3 +428,11 @@ class PlacingAnswer(StoredAnswer):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["buyer_id", "key"], name="placing_answer_once")]
         indexes = [models.Index(fields=["answered_at"], name="placing_answer_age")]
+
+
+class RefundAnswer(StoredAnswer):
+    """What `POST /api/orders/{order_no}/refunds` answered to a buyer's Idempotency-Key."""
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["buyer_id", "key"], name="refund_answer_once")]
+        indexes = [models.Index(fields=["answered_at"], name="refund_answer_age")]

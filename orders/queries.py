@@ -6,7 +6,7 @@ from django.db.models import Q
 
 from common import ids
 from common.errors import NotFound
-from orders.models import Order
+from orders.models import Order, RefundCase
 
 
 def order_of(*, order_no: str, buyer_id: int) -> Order:
@@ -32,3 +32,29 @@ def orders_of(*, buyer_id: int, limit: int, before: str | None) -> list[Order]:
         last = order_of(order_no=before, buyer_id=buyer_id)
         orders = orders.filter(Q(placed_at__lt=last.placed_at) | Q(placed_at=last.placed_at, order_no__lt=before))
     return list(orders.order_by("-placed_at", "-order_no").prefetch_related("lines")[:limit])
+
+
+def refund_cases_of(*, order_no: str, buyer_id: int) -> list[RefundCase]:
+    """The refund cases of one order of this buyer, oldest first.
+
+    Raises: NotFound.
+    """
+    order = order_of(order_no=order_no, buyer_id=buyer_id)
+    return list(order.refund_cases.order_by("requested_at", "refund_no").prefetch_related("lines"))
+
+
+def refund_case(*, refund_no: str) -> RefundCase:
+    """One case, for staff.
+
+    Raises: NotFound.
+    """
+    case = RefundCase.objects.filter(refund_no=refund_no).select_related("order").prefetch_related("lines").first()
+    if case is None:
+        raise NotFound(f"There is no refund {refund_no}.")
+    return case
+
+
+def open_cases(*, limit: int) -> list[RefundCase]:
+    """What waits for somebody, oldest first: cases to decide, and refunds that failed for good."""
+    cases = RefundCase.objects.filter(status__in=[RefundCase.Status.AWAITING_APPROVAL, RefundCase.Status.FAILED])
+    return list(cases.order_by("requested_at").prefetch_related("lines")[:limit])

@@ -10,12 +10,13 @@ from verify import books
 from verify.books import Row
 from verify.finding import Check, Comparison
 
-# What an order keeps of what the payment company was to take (its price less what the balance paid): all that was not
-# refunded at its own request. Money that came too late or twice is no part of that, so it must have gone back whole.
+# What an order keeps of what the payment company took (its price less what the balance paid): all but the shares of the
+# units that were given back, as its cases say. Money that came too late or twice is no part of that, so it must have
+# gone back whole.
 _ORDERS = """
-    SELECT order_no, status, CASE WHEN status = 'PAID' THEN total_cents - balance_cents - (
-        SELECT coalesce(sum(amount_cents), 0) FROM orders_orderrefund refund
-        WHERE refund.order_id = order_no AND refund_key NOT LIKE 'late:%' AND refund_key NOT LIKE 'duplicate:%'
+    SELECT order_no, status, CASE WHEN paid_at IS NOT NULL THEN total_cents - balance_cents - (
+        SELECT coalesce(sum(amount_cents - balance_cents), 0) FROM orders_refundcase refund
+        WHERE refund.order_id = order_no AND refund.status = 'SUCCEEDED'
     ) ELSE 0 END, total_cents = balance_cents
     FROM orders_order ORDER BY order_no COLLATE "C" """
 _PAYMENTS = """
@@ -30,7 +31,9 @@ _CAPTURES = """
     FROM payments_capture capture JOIN payments_payment payment ON payment.id = capture.payment_id
     LEFT JOIN payments_refund refund ON refund.capture_id = capture.id AND refund.status = 'SUCCEEDED'
     GROUP BY capture.trade_no, payment.order_no, capture.amount_cents ORDER BY capture.trade_no COLLATE "C" """
-_PAYMENT_OF = {"PENDING_PAYMENT": "PENDING", "PAID": "SUCCEEDED", "REFUNDED": "SUCCEEDED", "CLOSED": "CLOSED"}
+_PAYMENT_OF = {"PENDING_PAYMENT": "PENDING", "CLOSED": "CLOSED"} | dict.fromkeys(
+    ("PAID", "SHIPPED", "DELIVERED", "COMPLETED", "REFUNDED"), "SUCCEEDED"
+)
 
 
 def _captured_is_kept_or_refunded() -> Comparison:

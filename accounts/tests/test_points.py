@@ -9,9 +9,9 @@ import pytest
 from django.db import DatabaseError, transaction
 from django.db.models import Sum
 
-from accounts.models import PointsAccount, PointsEntry
+from accounts.models import PointsAccount, PointsDebt, PointsEntry
 from accounts.services import points
-from accounts.services.points import Purchase
+from accounts.services.points import NotEnoughPoints, Purchase, Revocation
 from common.testing import race
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -25,7 +25,7 @@ def balance(buyer_id: int = ALICE) -> int:
 def check_balances() -> None:
     for account in PointsAccount.objects.all():
         entries = PointsEntry.objects.filter(buyer_id=account.buyer_id)
-        assert account.balance == entries.aggregate(sum=Sum("points"))["sum"]
+        assert account.balance - account.owed == entries.aggregate(sum=Sum("points"))["sum"]
 
 
 @pytest.mark.django_db(databases=["accounts"])
@@ -60,10 +60,77 @@ class TestRevokePoints:
         points.grant_points([Purchase("M1", ALICE, 500), Purchase("M2", ALICE, 300)], now=NOON)
 
         for _ in range(2):
-            points.revoke_points([Purchase("M1", ALICE, 500)], now=NOON)
+            points.revoke_points([Revocation("M1", "R1", ALICE, 500, 0)], now=NOON)
 
         assert balance() == 3
         check_balances()
+
+    def test_takes_back_what_the_parts_are_worth_to_the_point(self):
+        """Three refunds of 1.50 of an order of 5.00: what is kept is worth 5, 3, 2 and 0 points after each."""
+        points.grant_points([Purchase("M1", ALICE, 500)], now=NOON)
+
+        left = []
+        for number, (before, after) in enumerate([(500, 350), (350, 200), (200, 50)]):
+            points.revoke_points([Revocation("M1", f"R{number}", ALICE, before, after)], now=NOON)
+            left.append(balance())
+
+        assert left == [3, 2, 0]
+        check_balances()
+
+    def test_bug_31_points_that_are_spent_already_become_a_debt_that_is_paid_off_first(self):
+        """Protects `greatest` in points.sql and the constraint `points_never_negative`."""
+        points.grant_points([Purchase("M1", ALICE, 500)], now=NOON)
+        points.spend_points(buyer_id=ALICE, points=4, reference="GIFT-1", now=NOON)
+
+        for _ in range(2):
+            points.revoke_points([Revocation("M1", "R1", ALICE, 500, 0)], now=NOON)
+
+        account = PointsAccount.objects.get()
+        assert (account.balance, account.owed) == (0, 4)
+        assert list(PointsDebt.objects.values_list("refund_no", "points")) == [("R1", 4)]
+        points.grant_points([Purchase("M2", ALICE, 1000)], now=NOON)
+        account.refresh_from_db()
+        assert (account.balance, account.owed) == (6, 0)
+        check_balances()
+
+    def test_tells_which_refunds_of_a_batch_made_the_debt(self):
+        points.grant_points(
+            [Purchase("M1", ALICE, 500), Purchase("M2", ALICE, 300), Purchase("M3", BOB, 100)], now=NOON
+        )
+        points.spend_points(buyer_id=ALICE, points=6, reference="GIFT-1", now=NOON)
+
+        points.revoke_points(
+            [
+                Revocation("M1", "R1", ALICE, 500, 0),
+                Revocation("M2", "R2", ALICE, 300, 0),
+                Revocation("M3", "R3", BOB, 100, 0),
+            ],
+            now=NOON,
+        )
+
+        assert dict(PointsDebt.objects.values_list("refund_no", "points")) == {"R1": 3, "R2": 3}
+        assert balance(BOB) == 0
+        check_balances()
+
+
+@pytest.mark.django_db(databases=["accounts"])
+class TestSpendPoints:
+    def test_takes_them_once_per_reference(self):
+        points.grant_points([Purchase("M1", ALICE, 500)], now=NOON)
+
+        for _ in range(3):
+            points.spend_points(buyer_id=ALICE, points=2, reference="GIFT-1", now=NOON)
+
+        assert balance() == 3
+        check_balances()
+
+    def test_refuses_more_than_there_are(self):
+        points.grant_points([Purchase("M1", ALICE, 500)], now=NOON)
+
+        with pytest.raises(NotEnoughPoints):
+            points.spend_points(buyer_id=ALICE, points=6, reference="GIFT-1", now=NOON)
+        with pytest.raises(NotEnoughPoints):
+            points.spend_points(buyer_id=BOB, points=1, reference="GIFT-2", now=NOON)
 
 
 @pytest.mark.django_db(databases=["accounts"])

@@ -40,6 +40,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 PAYMENT_WINDOW = _environment.payment_window
 #: How long inventory, coupons and accounts have to answer before an order is given up.
 CONFIRM_WINDOW = timedelta(seconds=30)
+RECEIPT_WINDOW = _environment.receipt_window
 #: None is the system's clock; see common.clock.
 CLOCK_OFFSET_FILE = _environment.clock_offset_file
 MILLRACE_DATA = _environment.data.absolute()

@@ -29,7 +29,7 @@ PROJECT: Final = Path(__file__).resolve().parents[2]
 _PYTHON: Final = sys.executable
 _MANAGE: Final = (_PYTHON, str(PROJECT / "manage.py"))
 
-#: With the consumers' this stays below the embedded PostgreSQL's 100 connections.
+#: With the consumers' this stays below the embedded PostgreSQL's 200 connections.
 _WEB_WORKERS: Final = 2
 _WEB_THREADS: Final = 8
 _WEB_POOL_SIZE: Final = 8

@@ -94,8 +94,8 @@ class TestPlan:
         assert external == {}
 
     def test_starts_nothing_that_the_environment_says_is_elsewhere(self, tmp_path, monkeypatch):
-        for service in ("ACCOUNTS", "INVENTORY", "ORDERS", "PAYMENTS"):
-            monkeypatch.setenv(f"DATABASE_URL_{service}", f"postgresql://db.example/{service.lower()}")
+        for service in SERVICES:
+            monkeypatch.setenv(f"DATABASE_URL_{service.upper()}", f"postgresql://db.example/{service}")
         monkeypatch.setenv("REDIS_URL", "redis://cache.example")
         monkeypatch.setenv("MQ_NAMESRV_ADDR", "mq.example:9876")
 

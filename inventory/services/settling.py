@@ -1,7 +1,8 @@
 """What becomes of held stock: given back when the order ends, sold when it is paid, returned when it is refunded.
 
-Each is one statement for a batch of orders (`settle.sql`), and moves only what is in the state it starts from; so each
-order's stock moves once, however often and in whatever company its message comes.
+Each is one statement for a batch of orders. `settle.sql` moves only what is in the state it starts from, `return.sql`
+only what its refund has not returned yet; so each order's stock moves once, however often and in whatever company its
+message comes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from django.db import transaction
 
@@ -18,7 +20,17 @@ from inventory.models import Reservation, StockClaim, StockMovement
 from inventory.services import claims
 
 _SETTLE = sql.Statement(Path(__file__).with_name("settle.sql"))
+_RETURN = sql.Statement(Path(__file__).with_name("return.sql"))
 _State = Reservation.State
+
+
+class Return(NamedTuple):
+    """Units of one article that a refund brings back."""
+
+    order_no: str
+    refund_no: str
+    sku: str
+    quantity: int
 
 
 @dataclass(frozen=True)
@@ -35,7 +47,6 @@ class _Move:
 
 _RELEASE = _Move(_State.HELD, _State.RELEASED, StockMovement.Kind.RELEASED, reserved=-1, available=+1)
 _SELL = _Move(_State.HELD, _State.CONSUMED, StockMovement.Kind.SOLD, reserved=-1, sold=+1)
-_RETURN = _Move(_State.CONSUMED, _State.RETURNED, StockMovement.Kind.RETURNED, sold=-1, available=+1)
 
 
 def release_stock(order_nos: Sequence[str], *, now: datetime) -> None:
@@ -52,9 +63,14 @@ def sell_stock(order_nos: Sequence[str], *, now: datetime) -> None:
     _settle(order_nos, _SELL, now=now)
 
 
-def return_stock(order_nos: Sequence[str], *, now: datetime) -> None:
-    """What these orders had bought is back on the shelf."""
-    _settle(order_nos, _RETURN, now=now)
+def return_stock(returns: Sequence[Return], *, now: datetime) -> None:
+    """Units of refunds are back on the shelf, each refund's once.
+
+    Raises: AssertionError: more units than the order had bought and not returned.
+    """
+    rows = [one._asdict() for one in returns]
+    [(short,)] = _RETURN.run("inventory", returns=sql.rows(rows), now=now)
+    assert short == 0, f"{short} lines return more than was sold: {returns}"
 
 
 def _settle(order_nos: Sequence[str], move: _Move, *, now: datetime) -> None:

@@ -53,8 +53,8 @@ def check_books() -> None:
         for place, sign in enumerate(_EFFECTS[kind]):
             by_ledger[sku][place] += sign * quantity
     by_state: defaultdict[tuple[str, str], int] = defaultdict(int)
-    for sku, state, quantity in Reservation.objects.values_list("sku", "state", "quantity"):
-        by_state[sku, state] += quantity
+    for sku, state, quantity, returned in Reservation.objects.values_list("sku", "state", "quantity", "returned"):
+        by_state[sku, state] += quantity - returned
     for record in StockRecord.objects.all():
         assert [record.available, record.reserved, record.sold] == by_ledger[record.sku_id]
         assert record.reserved == by_state[record.sku_id, "HELD"]

@@ -8,6 +8,7 @@ from django.db import DatabaseError, IntegrityError, transaction
 from common.testing import seeded
 from inventory.models import Reservation, StockMovement, StockRecord
 from inventory.services import settling
+from inventory.services.settling import Return
 from inventory.tests import shelf
 from inventory.tests.shelf import NOON
 
@@ -16,15 +17,21 @@ pytestmark = pytest.mark.django_db(databases=["inventory"])
 MOVES = {
     "release": settling.release_stock,
     "sell": settling.sell_stock,
-    "return": settling.return_stock,
 }
 #: From each state, the one move that does something, the state it leads to, and available, reserved, sold after it.
 ALLOWED = {
     ("HELD", "release"): ("RELEASED", (5, 0, 0)),
     ("HELD", "sell"): ("CONSUMED", (3, 0, 2)),
-    ("CONSUMED", "return"): ("RETURNED", (5, 0, 0)),
 }
-ROADS = {"HELD": [], "RELEASED": ["release"], "CONSUMED": ["sell"], "RETURNED": ["sell", "return"]}
+ROADS = {"HELD": [], "RELEASED": ["release"], "CONSUMED": ["sell"], "RETURNED": ["sell"]}
+
+
+def give_back(order_no: str, refund_no: str, **quantities: int) -> None:
+    """Protected by the transaction that a consumer runs in: all or nothing."""
+    with transaction.atomic(using="inventory"):
+        settling.return_stock(
+            [Return(order_no, refund_no, sku, quantity) for sku, quantity in quantities.items()], now=NOON
+        )
 
 
 class TestEveryPair:
@@ -36,6 +43,8 @@ class TestEveryPair:
         shelf.reserve("M1", TEAPOT=2)
         for step in ROADS[state]:
             MOVES[step](["M1"], now=NOON)
+        if state == "RETURNED":
+            give_back("M1", "R1", TEAPOT=2)
         before = shelf.counts("TEAPOT")
 
         MOVES[move](["M1"], now=NOON)
@@ -77,6 +86,44 @@ class TestSettling:
 
         assert shelf.reserve("M2", TEAPOT=1).is_held
 
+    def test_returns_an_order_in_parts_each_refund_once(self):
+        """Protects `ON CONFLICT` in return.sql."""
+        shelf.put(TEAPOT=5, CUP=9)
+        shelf.reserve("M1", TEAPOT=3, CUP=2)
+        settling.sell_stock(["M1"], now=NOON)
+
+        for _ in range(3):
+            give_back("M1", "R1", TEAPOT=1)
+        assert (shelf.counts("TEAPOT"), shelf.counts("CUP")) == ((3, 0, 2), (7, 0, 2))
+        assert shelf.reservations("M1")["TEAPOT"] == (3, "CONSUMED")
+        for _ in range(3):
+            give_back("M1", "R2", TEAPOT=2, CUP=2)
+
+        assert (shelf.counts("TEAPOT"), shelf.counts("CUP")) == ((5, 0, 0), (9, 0, 0))
+        assert shelf.reservations("M1") == {"TEAPOT": (3, "RETURNED"), "CUP": (2, "RETURNED")}
+        shelf.check_books()
+
+    def test_refuses_to_return_more_than_was_sold(self):
+        """Protects the constraint `reservation_returned`: other orders' sold units are none to return."""
+        shelf.put(TEAPOT=5)
+        shelf.reserve("M1", TEAPOT=3)
+        shelf.reserve("M2", TEAPOT=2)
+        settling.sell_stock(["M1", "M2"], now=NOON)
+        give_back("M1", "R1", TEAPOT=2)
+
+        with pytest.raises(IntegrityError, match="reservation_returned"):
+            give_back("M1", "R2", TEAPOT=2)
+
+        assert shelf.counts("TEAPOT") == (2, 0, 3)
+        shelf.check_books()
+
+    def test_refuses_to_return_what_was_never_sold(self):
+        shelf.put(TEAPOT=5)
+        shelf.reserve("M1", TEAPOT=3)
+
+        with pytest.raises(AssertionError, match="more than was sold"):
+            give_back("M1", "R1", TEAPOT=1)
+
     def test_keeps_the_books_through_any_sequence(self):
         """Everything, in any order and often twice: the records stay what the ledger says."""
         chance = seeded()
@@ -88,6 +135,8 @@ class TestSettling:
                 shelf.reserve(chance.choice(orders), **needs)
             else:
                 MOVES[chance.choice(list(MOVES))](chance.sample(orders, 3), now=NOON)
+            for sold in Reservation.objects.filter(state="CONSUMED", returned=0).order_by("?")[: chance.random() < 0.3]:
+                give_back(sold.order_no, f"R{chance.random()}", **{sold.sku_id: chance.randint(1, sold.quantity)})
 
         shelf.check_books()
 

@@ -6,7 +6,8 @@ WITH step AS (
     SELECT * FROM jsonb_to_recordset(%(steps)s::jsonb) AS step (
         order_no text, from_status text, from_version int, from_awaiting int, to_status text, tag text, awaiting int,
         reason text, reason_details jsonb, payment_no text, confirmed_at timestamptz, expires_at timestamptz,
-        paid_at timestamptz, ended_at timestamptz)
+        paid_at timestamptz, tracking_no text, shipped_at timestamptz, delivered_at timestamptz,
+        receipt_due_at timestamptz, ended_at timestamptz)
 ), locked AS (
     SELECT o.order_no FROM orders_order AS o JOIN step USING (order_no) ORDER BY o.order_no FOR UPDATE OF o
 ), moved AS (
@@ -20,6 +21,10 @@ WITH step AS (
         confirmed_at = coalesce(step.confirmed_at, o.confirmed_at),
         expires_at = coalesce(step.expires_at, o.expires_at),
         paid_at = coalesce(step.paid_at, o.paid_at),
+        tracking_no = coalesce(step.tracking_no, o.tracking_no),
+        shipped_at = coalesce(step.shipped_at, o.shipped_at),
+        delivered_at = coalesce(step.delivered_at, o.delivered_at),
+        receipt_due_at = coalesce(step.receipt_due_at, o.receipt_due_at),
         ended_at = coalesce(step.ended_at, o.ended_at)
     FROM step JOIN locked USING (order_no)
     WHERE o.order_no = step.order_no

@@ -1,4 +1,4 @@
-"""What becomes of an order once it is placed: confirmed, paid, closed, canceled, refunded.
+"""What becomes of an order once it is placed: confirmed, paid, closed, canceled. What follows: see `shipping`, `cases`.
 
 Each function here is one message's effect on one order, as a decision (see `changes`): what it says depends on the
 order as it is, never on what the message assumed. A message that comes late or twice changes nothing; one that
@@ -25,7 +25,7 @@ from orders.messages import (
     OrderConfirmed,
     OrderPaid,
 )
-from orders.models import InvalidTransition, Order, Party, Reason, Status
+from orders.models import BOUGHT, InvalidTransition, Order, Party, Reason, Status
 from orders.services.changes import STAY, Decision, Step
 
 
@@ -162,7 +162,7 @@ def pay(*, payment_no: str, amount_cents: int, paid_at: datetime) -> Decision:
 def _pay(order: Order, *, payment_no: str, amount_cents: int, paid_at: datetime) -> Step:
     if order.status == Status.CLOSED:
         return STAY  # It stays closed, for its stock is gone; payments gives the money back by itself.
-    if order.status in (Status.PAID, Status.REFUNDED) and order.payment_no == payment_no:
+    if order.payment_no == payment_no and order.status in BOUGHT | {Status.REFUNDED}:
         return STAY
     if order.status not in (Status.PENDING_PAYMENT, Status.CLOSING):
         raise InvalidTransition(f"{order} cannot be paid by {payment_no}.", status=order.status)

@@ -6,9 +6,13 @@ from datetime import datetime
 
 from common import sql
 from common.idempotency import ANSWER_LIFETIME
-from orders.models import PlacingAnswer
+from orders.models import PlacingAnswer, RefundAnswer
 
 
 def forget_old_answers(*, now: datetime) -> int:
     """Delete answers older than `ANSWER_LIFETIME`; how many there were."""
-    return sql.delete_in_batches(PlacingAnswer.objects.filter(answered_at__lt=now - ANSWER_LIFETIME))
+    before = now - ANSWER_LIFETIME
+    return sum(
+        sql.delete_in_batches(answers.objects.filter(answered_at__lt=before))
+        for answers in (PlacingAnswer, RefundAnswer)
+    )

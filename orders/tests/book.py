@@ -11,11 +11,12 @@ from django.db import transaction
 
 from messaging.events import Delayed, Event, Outgoing
 from orders.models import TRANSITIONS, CatalogItem, Order, OrderEvent, OrderLine, Reason, Status
-from orders.services import changes, lifecycle
+from orders.services import changes, lifecycle, shipping
 from orders.services.changes import Decision
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 DAY = timedelta(hours=24)
+WEEK = timedelta(days=7)
 ALICE, BOB = 1, 2
 TOTAL_CENTS = 2500
 
@@ -27,6 +28,9 @@ CANCEL_UNFILLED = lifecycle.cancel_refused(
 )
 TIMER_RINGS = lifecycle.close_when_due(now=NOON + DAY, attempt=1)
 PAYMENT_CLOSED = lifecycle.finish_closing(now=NOON + DAY)
+SHIPPED = shipping.ship(tracking_no="T1", now=NOON)
+DELIVERED = shipping.deliver(now=NOON, receipt_window=WEEK)
+RECEIPT_RINGS = shipping.complete_when_due(now=NOON + WEEK, attempt=1)
 PAID = lifecycle.pay(payment_no="P1", amount_cents=TOTAL_CENTS, paid_at=NOON)
 
 #: What takes a new order to each status.
@@ -35,6 +39,9 @@ ROADS: dict[Status, list[Decision]] = {
     Status.PENDING_PAYMENT: [CONFIRM],
     Status.CLOSING: [CONFIRM, TIMER_RINGS],
     Status.PAID: [CONFIRM, PAID],
+    Status.SHIPPED: [CONFIRM, PAID, SHIPPED],
+    Status.DELIVERED: [CONFIRM, PAID, SHIPPED, DELIVERED],
+    Status.COMPLETED: [CONFIRM, PAID, SHIPPED, DELIVERED, RECEIPT_RINGS],
     Status.CLOSED: [CONFIRM, TIMER_RINGS, PAYMENT_CLOSED],
     Status.CANCELED: [CANCEL_UNFILLED],
 }

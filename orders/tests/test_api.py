@@ -224,12 +224,12 @@ class TestCancel:
 
         assert (status, order["status"], order["reason"]) == (202, "CLOSING", "BUYER_CANCELED")
 
-    def test_refuses_a_paid_order(self, alice: Buyer, queue: RecordedQueue):
-        book.order(number(), Status.PAID)
+    def test_refuses_a_shipped_order(self, alice: Buyer, queue: RecordedQueue):
+        book.order(number(), Status.SHIPPED)
 
         status, refusal = alice.post(f"/api/orders/{number()}/cancel")
 
-        assert (status, refusal["code"], refusal["details"]) == (409, "INVALID_TRANSITION", {"status": "PAID"})
+        assert (status, refusal["code"], refusal["details"]) == (409, "INVALID_TRANSITION", {"status": "SHIPPED"})
 
 
 class TestAddresses:
@@ -258,6 +258,9 @@ class TestOtherBuyers:
             ("get", "/api/orders"),
             ("get", f"/api/orders/{number()}"),
             ("post", f"/api/orders/{number()}/cancel"),
+            ("post", f"/api/orders/{number()}/receipt"),
+            ("post", f"/api/orders/{number()}/refunds"),
+            ("get", f"/api/orders/{number()}/refunds"),
         ],
     )
     def test_without_a_token_see_401(self, method: str, path: str):

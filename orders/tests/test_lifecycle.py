@@ -22,6 +22,9 @@ MESSAGES: dict[str, Decision] = {
     "timer rings": book.TIMER_RINGS,
     "payment closed": book.PAYMENT_CLOSED,
     "paid": book.PAID,
+    "dispatched": book.SHIPPED,
+    "delivered": book.DELIVERED,
+    "receipt is due": book.RECEIPT_RINGS,
 }
 REFUSED = "refused"
 #: Where a message moves an order, or that it is refused; every pair that is missing changes nothing.
@@ -32,6 +35,25 @@ EXPECTED = {
     ("paid", Status.PENDING_PAYMENT): Status.PAID,
     ("paid", Status.CLOSING): Status.PAID,
     ("payment closed", Status.CLOSING): Status.CLOSED,
+    ("dispatched", Status.PAID): Status.SHIPPED,
+    ("delivered", Status.SHIPPED): Status.DELIVERED,
+    ("receipt is due", Status.DELIVERED): Status.COMPLETED,
+    **{
+        ("dispatched", status): REFUSED
+        for status in (Status.PLACED, Status.PENDING_PAYMENT, Status.CLOSING, Status.CLOSED, Status.CANCELED)
+    },
+    **{
+        ("delivered", status): REFUSED
+        for status in (
+            Status.PLACED,
+            Status.PENDING_PAYMENT,
+            Status.CLOSING,
+            Status.PAID,
+            Status.CLOSED,
+            Status.CANCELED,
+        )
+    },
+    **{("payment closed", status): REFUSED for status in (Status.SHIPPED, Status.DELIVERED, Status.COMPLETED)},
     ("paid", Status.PLACED): REFUSED,
     ("paid", Status.CANCELED): REFUSED,
     ("payment closed", Status.PLACED): REFUSED,

@@ -33,6 +33,9 @@ _ALARM_ATTEMPT = 12
 _NUMBER = re.compile(r"[0-9A-Za-z_-]{1,32}", re.ASCII)
 _REASON_LENGTH_MAX = 64
 
+#: What the gateway and the table take of a buyer's words.
+_REASON_LENGTH = 64
+
 #: What is known after asking: done, not known, or the reason of a refusal. None: there was nothing to ask.
 Answer = Literal["DONE", "UNKNOWN"] | GatewayRefused | None
 
@@ -111,6 +114,8 @@ def _reserve(
     now: datetime,
 ) -> Refund:
     """Write down a refund of a capture, or find the one of this number.
+
+    Without a number from whoever asks for it, it gets one that is derived from order and key.
 
     Raises: RefundsExceedCapture.
     """

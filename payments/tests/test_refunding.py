@@ -100,13 +100,13 @@ class TestRefund:
         assert at_the_gateway(paid) == (0, 0)
 
     def test_never_gives_back_more_than_was_captured(self, paid):
-        first = request(paid, key="one", cents=3000)
-        second = request(paid, key="two", cents=3000)
+        first = request(paid, number="one", cents=3000)
+        second = request(paid, number="two", cents=3000)
 
         assert isinstance(first, ExecuteRefund)
         assert isinstance(second, RefundFailed)
         assert second.reason == "MORE_THAN_CAPTURED"
-        assert isinstance(request(paid, key="three", cents=1990), ExecuteRefund)
+        assert isinstance(request(paid, number="three", cents=1990), ExecuteRefund)
 
     def test_keeps_the_lines_that_it_is_for(self, paid):
         command = request(paid, cents=2000, lines=(RefundLine("TEAPOT", 1, 1500),))
@@ -164,7 +164,7 @@ class TestParallelRefunds:
     def test_pass_the_total_together_never(self, paid):
         def ask(key):
             try:
-                return request(paid, key=key, cents=3000)
+                return request(paid, number=key, cents=3000)
             finally:
                 connections.close_all()
 

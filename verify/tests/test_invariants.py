@@ -86,9 +86,37 @@ BREAKS = [
     (
         "a refund is counted that the gateway never made",
         "orders",
-        "UPDATE orders_order SET status = 'PAID' WHERE order_no = 'ORDER-CLOSED'",
+        "UPDATE orders_order SET status = 'PAID', paid_at = now() WHERE order_no = 'ORDER-CLOSED'",
         "I4",
         "ORDER-CLOSED (PAID)",
+    ),
+    (
+        "a case says that more went back than payments gave",
+        "orders",
+        "UPDATE orders_refundcase SET amount_cents = amount_cents - 1",
+        "I4",
+        "ORDER-REFUNDED (REFUNDED)",
+    ),
+    (
+        "a unit is given back that is still sold",
+        "inventory",
+        "UPDATE inventory_reservation SET returned = 0, state = 'CONSUMED' WHERE order_no = 'ORDER-REFUNDED'",
+        "I5",
+        "ORDER-REFUNDED is REFUNDED",
+    ),
+    (
+        "a refund failed for good",
+        "orders",
+        "UPDATE orders_refundcase SET status = 'FAILED'",
+        "C10",
+        "1 refund cases failed",
+    ),
+    (
+        "a receipt was never confirmed",
+        "orders",
+        "UPDATE orders_order SET status = 'DELIVERED', receipt_due_at = '2020-01-01' WHERE order_no = 'ORDER-PAID'",
+        "C10",
+        "1 delivered and overdue",
     ),
     (
         "points are granted twice",

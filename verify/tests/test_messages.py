@@ -67,10 +67,9 @@ class TestUnderWay:
     def test_names_every_group_that_has_not_consumed_a_message_it_wants(self, namesrv):
         run(send(namesrv, "order-events", "OrderPaid"))
 
-        assert messages.under_way() == {
-            "in order-events for accounts": 1,
-            "in order-events for inventory": 1,
-        }
+        groups = {one.group for one in messages.subscriptions() if "OrderPaid" in one.tags}
+        assert groups >= {"accounts", "inventory"}
+        assert messages.under_way() == {f"in order-events for {group}": 1 for group in groups}
 
     def test_ignores_messages_that_nobody_wants(self, namesrv):
         run(send(namesrv, "order-events", "NobodyListens"))

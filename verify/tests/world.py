@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from accounts.models import PointsAccount, PointsEntry
 from inventory.models import Reservation, Sku, StockMovement, StockRecord
-from orders.models import Order, OrderEvent, OrderLine, OrderRefund
+from orders.models import Order, OrderEvent, OrderLine, OrderRefund, RefundCase
 from payments.models import Capture, Payment, Refund
 
 SKU = "RETRO-CLOCK"
@@ -48,6 +48,7 @@ def order(order_no: str, status: str, *, late_payment: bool = False) -> None:
         currency="CNY",
         placed_at=NOW,
         expires_at=datetime.now(UTC) + timedelta(hours=24),
+        paid_at=NOW if status in ("PAID", "REFUNDED") else None,
     )
     OrderLine.objects.create(order=row, sku=SKU, title="Retro clock", quantity=1, unit_price_cents=PRICE_CENTS)
     for version, state in enumerate(history, start=1):
@@ -64,7 +65,9 @@ def _move_stock(order_no: str, status: str) -> None:
         StockMovement.objects.create(order_no=order_no, sku_id=SKU, kind=kind, quantity=1, moved_at=NOW)
     record = StockRecord.objects.get(sku=SKU)
     if status in _RESERVATION:
-        Reservation.objects.create(order_no=order_no, sku_id=SKU, quantity=1, state=_RESERVATION[status])
+        Reservation.objects.create(
+            order_no=order_no, sku_id=SKU, quantity=1, returned=int(status == "REFUNDED"), state=_RESERVATION[status]
+        )
     if status == "PENDING_PAYMENT":
         record.available, record.reserved = record.available - 1, record.reserved + 1
     if status == "PAID":
@@ -94,8 +97,13 @@ def _pay(row: Order, status: str, *, late_payment: bool) -> None:
         refund_reserved_cents=PRICE_CENTS if is_returned else 0,
         paid_at=NOW,
     )
+    if status == "REFUNDED":
+        case = RefundCase.objects.create(
+            refund_no=f"R-{row.order_no}", order=row, status="SUCCEEDED", amount_cents=PRICE_CENTS, requested_at=NOW
+        )
+        case.lines.create(sku=SKU, quantity=1, amount_cents=PRICE_CENTS)
     if is_returned:
-        key = f"late:{capture.trade_no}" if late_payment else "whole"
+        key = f"late:{capture.trade_no}" if late_payment else f"R-{row.order_no}"
         refund = Refund.objects.create(
             capture=capture,
             refund_no=f"R-{row.order_no}",
@@ -113,6 +121,9 @@ def _grant_points(order_no: str, status: str) -> None:
     worth = PRICE_CENTS // 100
     account, _ = PointsAccount.objects.get_or_create(buyer_id=BUYER_ID, defaults={"balance": 0})
     for kind, points in (("GRANTED", worth), ("REVOKED", -worth))[: 2 if status == "REFUNDED" else 1]:
-        PointsEntry.objects.create(order_no=order_no, buyer_id=BUYER_ID, kind=kind, points=points, entered_at=NOW)
+        reference = f"R-{order_no}" if kind == "REVOKED" else ""
+        PointsEntry.objects.create(
+            order_no=order_no, reference=reference, buyer_id=BUYER_ID, kind=kind, points=points, entered_at=NOW
+        )
         account.balance += points
     account.save()

@@ -19,7 +19,7 @@ from common.errors import TryAgain
 from config.environment import SERVICES
 from config.management.options import RunningShopCommand, add_data
 from messaging.database import database_access
-from orders.services import closing
+from orders.services import closing, shipping
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +66,7 @@ def _chores() -> Iterator[tuple[str, Callable[[], int]]]:
     moment = now()
     yield "{} overdue orders are closing", lambda: len(closing.close_overdue(now=moment, limit=_LIMIT))
     yield "{} unanswered orders are canceled", lambda: len(closing.cancel_silent(now=moment, limit=_LIMIT))
+    yield "{} overdue receipts are confirmed", lambda: len(shipping.complete_overdue(now=moment, limit=_LIMIT))
     for tidying in (accounts.services.tidying, orders.services.tidying):
         yield (
             f"{{}} old answers of {tidying.__name__.partition('.')[0]} are forgotten",

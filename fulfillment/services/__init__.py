@@ -1,0 +1,1 @@
+"""What it does: `creating` shipments, `packing`, `dispatching` and `stopping` them, and `returning` parcels."""
