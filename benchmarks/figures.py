@@ -24,7 +24,7 @@ UNITS: Final = {
     "idle_percent": "% of the machine",
     "private_mb": "MiB",  # anonymous memory; mapped pages of the log belong to the system's cache
     "start_s": "s",
-    "failed": "messages",
+    "failed": "failed",
 }
 MORE_IS_BETTER: Final = frozenset({"per_second"})
 
