@@ -8,11 +8,11 @@ waits for the first one's commit, fails, and finds the answer to give. A key bel
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
-from django.db import models
+from django.db import connections, models, router
 from ninja import Header
 from pydantic import StringConstraints
 
@@ -48,6 +48,18 @@ class StoredAnswer(models.Model):
 
     def __str__(self) -> str:
         return f"{self.buyer_id} {self.key}"
+
+    @classmethod
+    def remember(cls, *, buyer_id: int, key: str, fingerprint: str, body: dict[str, Any], now: datetime) -> bool:
+        """Insert the answer, if the key has none; whether this call did. A twin that runs is waited for."""
+        with connections[router.db_for_write(cls)].cursor() as cursor:
+            cursor.execute(
+                f"""
+                INSERT INTO {cls._meta.db_table} (buyer_id, key, fingerprint, body, answered_at)
+                VALUES (%s, %s, %s, %s::jsonb, %s) ON CONFLICT (buyer_id, key) DO NOTHING""",
+                [buyer_id, key, fingerprint, msgspec.json.encode(body).decode(), now],
+            )
+            return bool(cursor.rowcount == 1)
 
     def body_for(self, fingerprint: str) -> dict[str, Any]:
         """The answer, if it is the same request.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import accounts.api
+import coupons.api
 import inventory.api
 import orders.api
 import payments.api
 from common.api import new_api
 
 api = new_api()
-for _service in (accounts, inventory, orders, payments):
+for _service in (accounts, coupons, inventory, orders, payments):
     api.add_router("", _service.api.router)

@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from config.errors import BadEnvironment
 
 #: Each service owns the database of its name and nothing else.
-SERVICES = ("accounts", "fulfillment", "inventory", "orders", "payments")
+SERVICES = ("accounts", "coupons", "fulfillment", "inventory", "orders", "payments")
 
 
 def _name_servers(text: str) -> str:
@@ -94,6 +94,7 @@ class Environment(BaseSettings):
     mq_namesrv_addr: NameServers | None = Field(default=None, validation_alias="MQ_NAMESRV_ADDR")
     redis_url: RedisUrl | None = Field(default=None, validation_alias="REDIS_URL")
     database_url_accounts: PostgresUrl | None = Field(default=None, validation_alias="DATABASE_URL_ACCOUNTS")
+    database_url_coupons: PostgresUrl | None = Field(default=None, validation_alias="DATABASE_URL_COUPONS")
     database_url_fulfillment: PostgresUrl | None = Field(default=None, validation_alias="DATABASE_URL_FULFILLMENT")
     database_url_inventory: PostgresUrl | None = Field(default=None, validation_alias="DATABASE_URL_INVENTORY")
     database_url_orders: PostgresUrl | None = Field(default=None, validation_alias="DATABASE_URL_ORDERS")

@@ -12,6 +12,7 @@ from django.db import transaction
 
 from accounts.messages import ACCOUNT_EVENTS, BalanceHeld, BalanceRefused
 from common.clock import now
+from coupons.messages import COUPON_EVENTS, CouponLocked, CouponRefused
 from fulfillment.messages import (
     SHIPMENT_EVENTS,
     ReturnReceived,
@@ -51,12 +52,17 @@ def stock_reserved(events: list[StockReserved]) -> list[list[Outgoing]]:
     return _confirm(events, by=Party.STOCK)
 
 
+@consumer(topic=COUPON_EVENTS, tags=[CouponLocked], batch=BATCH)
+def coupon_locked(events: list[CouponLocked]) -> list[list[Outgoing]]:
+    return _confirm(events, by=Party.COUPON)
+
+
 @consumer(topic=ACCOUNT_EVENTS, tags=[BalanceHeld], batch=BATCH)
 def balance_held(events: list[BalanceHeld]) -> list[list[Outgoing]]:
     return _confirm(events, by=Party.BALANCE)
 
 
-def _confirm(events: Sequence[StockReserved | BalanceHeld], *, by: Party) -> list[list[Outgoing]]:
+def _confirm(events: Sequence[StockReserved | CouponLocked | BalanceHeld], *, by: Party) -> list[list[Outgoing]]:
     moment = now()
     decision = lifecycle.confirm(now=moment, payment_window=settings.PAYMENT_WINDOW, by=by)
     return _move([(event.order_no, decision) for event in events], moment)
@@ -66,6 +72,16 @@ def _confirm(events: Sequence[StockReserved | BalanceHeld], *, by: Party) -> lis
 def stock_refused(events: list[StockReservationFailed]) -> list[list[Outgoing]]:
     return _refuse(
         [(event.order_no, Reason.OUT_OF_STOCK, {"shortages": msgspec.to_builtins(event.shortages)}) for event in events]
+    )
+
+
+@consumer(topic=COUPON_EVENTS, tags=[CouponRefused], batch=BATCH)
+def coupon_refused(events: list[CouponRefused]) -> list[list[Outgoing]]:
+    return _refuse(
+        [
+            (event.order_no, Reason.COUPON_REFUSED, {"coupon_no": event.coupon_no, "why": event.reason})
+            for event in events
+        ]
     )
 
 

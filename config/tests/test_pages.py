@@ -6,12 +6,14 @@ from pathlib import Path
 import ninja
 import pytest
 
+from config.environment import SERVICES
+
 #: What a browser loads by itself, or may be told to.
 LINKS = re.compile(r"""(?:src|href)=["\']([^"\']+)["\']""")
 
 
 class TestHome:
-    @pytest.mark.django_db(databases=["accounts", "inventory", "orders", "payments"])
+    @pytest.mark.django_db(databases=list(SERVICES))
     def test_leads_to_what_is_there(self, client, settings):
         settings.PAYSIM_URL = "http://127.0.0.1:8001"
 

@@ -218,7 +218,9 @@ class TestFromOursToRocketMQ:
         exported = tmp_path / "exported"
         assert export_store(StoreConfig(store), exported).is_clean
 
-        with apache.apache_rocketmq(tmp_path, AS_SHIPPED | {"transactionCheckInterval": "1000"}, store=exported) as cluster:
+        with apache.apache_rocketmq(
+            tmp_path, AS_SHIPPED | {"transactionCheckInterval": "1000"}, store=exported
+        ) as cluster:
             client = Client(cluster.broker)
             await expect_a_check_of_the_open_one_alone(client)
             await expect_the_rest(client, due, within_s=60)

@@ -11,6 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError
 
 import accounts.services.tidying
+import coupons.services.tidying
 import messaging.tidying
 import orders.services.tidying
 import payments.services.tidying
@@ -18,6 +19,7 @@ from common.clock import now
 from common.errors import TryAgain
 from config.environment import SERVICES
 from config.management.options import RunningShopCommand, add_data
+from coupons.services import settling
 from messaging.database import database_access
 from orders.services import closing, shipping
 
@@ -67,7 +69,8 @@ def _chores() -> Iterator[tuple[str, Callable[[], int]]]:
     yield "{} overdue orders are closing", lambda: len(closing.close_overdue(now=moment, limit=_LIMIT))
     yield "{} unanswered orders are canceled", lambda: len(closing.cancel_silent(now=moment, limit=_LIMIT))
     yield "{} overdue receipts are confirmed", lambda: len(shipping.complete_overdue(now=moment, limit=_LIMIT))
-    for tidying in (accounts.services.tidying, orders.services.tidying):
+    yield "{} coupons have expired", partial(settling.expire_coupons, now=moment)
+    for tidying in (accounts.services.tidying, coupons.services.tidying, orders.services.tidying):
         yield (
             f"{{}} old answers of {tidying.__name__.partition('.')[0]} are forgotten",
             partial(tidying.forget_old_answers, now=moment),

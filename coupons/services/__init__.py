@@ -1,0 +1,1 @@
+"""What coupons does: `templates`, `issuing` coupons, `locking` them for orders, `settling` what becomes of them."""
