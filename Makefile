@@ -38,8 +38,8 @@ up: .venv/installed ## start the shop and leave it running
 down: .venv/installed ## stop the shop
 	$(MANAGE) down $(ARGS)
 
-promises: .venv/installed-dev ## what the queue promises, broken on purpose a few hundred times; and the shop in containers' terms
-	$(BIN)/pytest -n 2 -m "(promise or slow) and not nightly"
+promises: .venv/installed-dev ## what takes longer: the promises of the queue at full size, a shop stopped and killed, the containers
+	$(BIN)/pytest -n 2 --dist loadgroup -m "(promise or slow) and not nightly"
 
 interop: .venv/installed-dev ## other people's clients and RocketMQ's own classes as judges (JDK 17+, Maven, Go, Node)
 	$(BIN)/pytest -n 2 --dist loadgroup -m interop tests/interop

@@ -26,7 +26,7 @@ from config.supervisor import instance, launch, parts, report, state
 from config.supervisor.parts import PROJECT
 
 #: One worker of pytest-xdist runs all of these, one after the other: two shops at once are too much for two cores.
-pytestmark = [pytest.mark.xdist_group("shop"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("shop"), pytest.mark.timeout(180)]
 
 
 class Shop:

@@ -43,6 +43,7 @@ def at_once(one: Callable[[], object], other: Callable[[], object], pool: Thread
 
 class TestPayAndClose:
     @pytest.mark.timeout(180)
+    @pytest.mark.slow
     def test_in_the_same_moment_two_hundred_times(self, shop: Shop):
         """Each order is closed, or paid and given back; either way the buyer gets the money and the shop the stock.
 

@@ -18,6 +18,7 @@ from mq.testing import BrokerProcess
 PATIENT = 10_000
 
 
+@pytest.mark.slow
 class TestConsumersThatDie:
     @pytest.mark.parametrize(
         "flags",
