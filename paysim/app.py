@@ -13,12 +13,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from paysim import cashier, faults, gateway, pages
+from paysim import cashier, faults, pages
+from paysim.alipay import gateway
 from paysim.config import REQUEST_BYTES_MAX, SMALL_REQUEST_BYTES_MAX
 from paysim.errors import Refusal, TooLong, Unanswered, invalid
 from paysim.requests import body_of, form_fields, json_as
 from paysim.service import Service
 from paysim.trades import Trade
+from paysim.wechat import api
 
 
 def create(running: Service) -> Starlette:
@@ -38,7 +40,10 @@ def create(running: Service) -> Starlette:
         Route("/", _welcome, methods=["GET"]),
         Route("/cashier", _cashier, methods=["GET"]),
         Route("/cashier/pay", _press, methods=["POST"]),
+        Route("/cashier/wechat", _cashier_wechat, methods=["GET"]),
         Route("/gateway.do", _gateway, methods=["POST"]),
+        Route("/statement", _statement, methods=["GET"]),
+        Route("/v3/{rest:path}", _api_v3, methods=["GET", "POST"]),
         Route("/faults", _faults, methods=["GET", "POST", "DELETE"]),
         Route("/healthz", _healthz, methods=["GET"]),
     ]
@@ -59,6 +64,11 @@ async def _cashier(request: Request) -> Response:
     return _shown(request, trade)
 
 
+async def _cashier_wechat(request: Request) -> Response:
+    token, return_url = (request.query_params.get(name, "") for name in ("prepay_id", "redirect_url"))
+    return _shown(request, await run_in_threadpool(cashier.visit_prepared, _service(request), token, return_url))
+
+
 async def _press(request: Request) -> Response:
     body = await body_of(request, bytes_max=SMALL_REQUEST_BYTES_MAX)
     if not _is_json(request.headers.get("content-type", "")):
@@ -72,8 +82,34 @@ async def _gateway(request: Request) -> Response:
     body = await body_of(request, bytes_max=REQUEST_BYTES_MAX)
     try:
         return Response(await run_in_threadpool(gateway.answer, _service(request), body), media_type="application/json")
-    except Unanswered:
-        return PlainTextResponse("the gateway is not available (a fault that was asked for)", 503)
+    except Unanswered as fault:
+        return _bare(fault)
+
+
+async def _statement(request: Request) -> Response:
+    content = await run_in_threadpool(gateway.download, _service(request), request.query_params.get("ticket", ""))
+    return (
+        PlainTextResponse("no such link", 404) if content is None else Response(content, media_type="application/zip")
+    )
+
+
+async def _api_v3(request: Request) -> Response:
+    asked = api.Request(
+        request.method,
+        request.scope["raw_path"].decode("latin-1"),
+        request.scope["query_string"].decode("latin-1"),
+        request.headers.get("authorization", ""),
+        await body_of(request, bytes_max=REQUEST_BYTES_MAX),
+    )
+    try:
+        answer = await run_in_threadpool(api.answer, _service(request), asked)
+    except Unanswered as fault:
+        return _bare(fault)
+    return Response(answer.body, answer.status, answer.headers)
+
+
+def _bare(fault: Unanswered) -> Response:
+    return PlainTextResponse("the gateway is not available (a fault that was asked for)", fault.status)
 
 
 async def _faults(request: Request) -> Response:

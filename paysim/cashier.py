@@ -1,21 +1,24 @@
 """The cashier: a signed link opens it, the buyer presses a button, and the shop is called back.
 
-`GET /cashier?<signed fields>` shows the page; `POST /cashier/pay` takes `token` and `outcome` (`pay` or `fail`). A
-script sends `Accept: application/json` and gets JSON; its buttons are JSON too. The token is the right to press: only
-who came with a link the merchant signed has it.
+`GET /cashier?<signed fields>` shows the page in Alipay's dialect, `GET /cashier/wechat?prepay_id=...` that of a trade
+which the merchant's server has prepared; `POST /cashier/pay` takes `token` and `outcome` (`pay` or `fail`). A script
+sends `Accept: application/json` and gets JSON; its buttons are JSON too. The token is the right to press: only who came
+with a link of the merchant's has it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
 from paysim import clock, money, trades
+from paysim.alipay.signing import authenticate
 from paysim.config import REQUEST_BYTES_MAX, Config
 from paysim.errors import invalid, refused
-from paysim.requests import authenticate, form_fields, json_as
+from paysim.requests import form_fields, json_as
 from paysim.service import Service
 from paysim.trades import Invoice, Trade
 
@@ -53,6 +56,18 @@ def visit(service: Service, query: bytes) -> Trade:
         return trades.open_trade(db, invoice, now_ms=now_ms)
 
 
+def visit_prepared(service: Service, token: str, return_url: str) -> Trade:
+    """The trade behind a link that the gateway itself handed to the merchant, as WeChat Pay does.
+
+    Raises: Refusal: nobody has this token, or the way back is no HTTP address.
+    """
+    with service.database.transaction() as db:
+        trade = trades.by_token(db, token[:_URL_LENGTH_MAX], now_ms=service.clock.now_ms())
+    if trade is None:
+        raise refused("ACQ.TRADE_NOT_EXIST", "no trade was prepared under this link")
+    return dataclasses.replace(trade, return_url=http_url(return_url))
+
+
 def press(service: Service, button: Press) -> Trade:
     """What became of the trade after the button; a failed payment leaves it waiting for another try.
 
@@ -78,17 +93,18 @@ def _invoice(app_id: str, fields: dict[str, str], config: Config) -> Invoice:
     except ValueError as error:
         raise invalid("isv.invalid-parameter", f"total_amount or time_expire: {error}") from error
     return Invoice(
+        "alipay",
         app_id,
         content.out_trade_no,
         content.subject,
         total_cents,
-        _notify_url(fields.get("notify_url", ""), config),
-        _return_url(fields.get("return_url", "")),
+        notify_url(fields.get("notify_url", ""), config),
+        http_url(fields.get("return_url", "")),
         expires_at_ms,
     )
 
 
-def _notify_url(url: str, config: Config) -> str:
+def notify_url(url: str, config: Config) -> str:
     """Raises: Refusal: not HTTP, or a host that callbacks may not go to."""
     host = _host_of(url)
     if host not in config.notify_hosts:
@@ -96,7 +112,7 @@ def _notify_url(url: str, config: Config) -> str:
     return url
 
 
-def _return_url(url: str) -> str:
+def http_url(url: str) -> str:
     """Raises: Refusal: not HTTP; it becomes a link on the page."""
     if url and _host_of(url) is None:
         raise invalid("isv.invalid-parameter", "return_url is no HTTP address")

@@ -15,7 +15,12 @@ from pathlib import Path
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS trade (
     trade_no      TEXT PRIMARY KEY,
+    -- whose dialect it was made in: 'alipay' or 'wechat'
+    channel       TEXT NOT NULL DEFAULT 'alipay',
+    -- the merchant: app_id at Alipay, mchid at WeChat Pay
     app_id        TEXT NOT NULL,
+    -- WeChat Pay's appid, which is not the merchant; empty at Alipay
+    sub_app_id    TEXT NOT NULL DEFAULT '',
     out_trade_no  TEXT NOT NULL,
     -- 1 for the second payment of one order, which only a fault brings about
     is_extra      INTEGER NOT NULL DEFAULT 0,
@@ -30,6 +35,7 @@ CREATE TABLE IF NOT EXISTS trade (
     expires_at_ms INTEGER,
     paid_at_ms    INTEGER
 ) STRICT;
+CREATE INDEX IF NOT EXISTS trade_by_payment ON trade (app_id, paid_at_ms) WHERE paid_at_ms IS NOT NULL;
 CREATE UNIQUE INDEX IF NOT EXISTS trade_of_order ON trade (app_id, out_trade_no) WHERE is_extra = 0;
 
 CREATE TABLE IF NOT EXISTS refund (
@@ -40,6 +46,8 @@ CREATE TABLE IF NOT EXISTS refund (
     refunded_at_ms INTEGER NOT NULL,
     PRIMARY KEY (trade_no, out_request_no)
 ) STRICT;
+CREATE INDEX IF NOT EXISTS refund_by_number ON refund (out_request_no);
+CREATE INDEX IF NOT EXISTS refund_by_time ON refund (refunded_at_ms);
 
 CREATE TABLE IF NOT EXISTS notification (
     notify_id     TEXT PRIMARY KEY,
@@ -47,6 +55,8 @@ CREATE TABLE IF NOT EXISTS notification (
     attempt_count INTEGER NOT NULL DEFAULT 0,
     -- NULL when there is nothing more to do: answered `success`, or given up
     next_at_ms    INTEGER,
+    -- 1 while it waits to be overtaken by another one (a fault that was asked for)
+    held          INTEGER NOT NULL DEFAULT 0,
     delivered     INTEGER NOT NULL DEFAULT 0,
     last_answer   TEXT NOT NULL DEFAULT ''
 ) STRICT;
@@ -63,6 +73,14 @@ CREATE TABLE IF NOT EXISTS fault (
 """
 
 
+#: What books of earlier versions lack.
+_LATER_COLUMNS = (
+    ("trade", "channel", "TEXT NOT NULL DEFAULT 'alipay'"),
+    ("trade", "sub_app_id", "TEXT NOT NULL DEFAULT ''"),
+    ("notification", "held", "INTEGER NOT NULL DEFAULT 0"),
+)
+
+
 class Database:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,6 +90,10 @@ class Database:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA foreign_keys = ON")
+        for table, column, kind in _LATER_COLUMNS:
+            columns = {row["name"] for row in self._connection.execute(f"PRAGMA table_info({table})")}
+            if columns and column not in columns:
+                self._connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
         self._connection.executescript(_SCHEMA)
 
     @contextmanager

@@ -35,4 +35,8 @@ class TooLong(Refusal):
 
 
 class Unanswered(Exception):
-    """A fault was asked for: the connection gets a bare 503 instead of an answer."""
+    """A fault was asked for: the connection gets a bare status instead of an answer."""
+
+    def __init__(self, status: int = 503) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status

@@ -1,19 +1,26 @@
-"""Who is who: paysim's own RSA key pair, made at its first start, and the public keys of its merchants.
+"""Who is who: paysim's own RSA key pairs, made at its first start, and what its merchants have handed in.
 
-The private key stays in the data folder, readable by its owner only. Public keys change hands as PEM files in the keys
-folder: `paysim.pem` for the shop to read, `<app_id>.pem` for each merchant that signs its requests.
+The private keys stay in the data folder, readable by their owner only. The rest changes hands in the keys folder:
+`paysim.pem` (Alipay's dialect) and `wechatpay-<serial>.pem` (a certificate, WeChat Pay's) for the shop to read,
+`<app_id>.pem` and `<mchid>.pem` of each merchant that signs its requests, `<mchid>.apiv3` with the 32 bytes that what
+WeChat Pay's callbacks tell is encrypted with.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 
-_APP_ID = re.compile(r"[0-9]{8,32}")
+_APP_ID = re.compile(r"[0-9]{8,32}", re.ASCII)
+_API_V3_KEY_BYTES = 32
+_CERTIFICATE_LIFETIME = timedelta(days=5 * 365)
 
 
 class Keys:
@@ -21,6 +28,11 @@ class Keys:
         self._folder = folder
         self.private = _own_key(data / "private.pem")
         _write(folder / "paysim.pem", _public_pem(self.private), mode=0o644)
+        self.wechat_private = _own_key(data / "wechat-private.pem")
+        certificate = _own_certificate(data / "wechat-certificate.pem", self.wechat_private)
+        self.wechat_serial = f"{certificate.serial_number:040X}"
+        pem = certificate.public_bytes(serialization.Encoding.PEM)
+        _write(folder / f"wechatpay-{self.wechat_serial}.pem", pem, mode=0o644)
 
     def merchant(self, app_id: str) -> rsa.RSAPublicKey | None:
         """The key of a merchant; None when nobody of that id has handed one in."""
@@ -31,6 +43,24 @@ class Keys:
         except (FileNotFoundError, ValueError):
             return None
         return key if isinstance(key, rsa.RSAPublicKey) else None
+
+    def api_v3(self, mchid: str) -> bytes:
+        """Raises: LookupError: this merchant has set none."""
+        path = self._folder / f"{mchid}.apiv3"
+        if not _APP_ID.fullmatch(mchid) or not path.is_file() or path.stat().st_size != _API_V3_KEY_BYTES:
+            raise LookupError(f"merchant {mchid} has set no APIv3 key of {_API_V3_KEY_BYTES} bytes")
+        return path.read_bytes()
+
+
+def _own_certificate(path: Path, key: rsa.RSAPrivateKey) -> x509.Certificate:
+    """Of the key, signed by itself: its serial number names the key in every signature, its end is the key's."""
+    if not path.exists():
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "paysim")])
+        today = datetime.now(UTC)
+        builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        builder = builder.not_valid_before(today - timedelta(days=1)).not_valid_after(today + _CERTIFICATE_LIFETIME)
+        _write(path, builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM), mode=0o644)
+    return x509.load_pem_x509_certificate(path.read_bytes())
 
 
 def _own_key(path: Path) -> rsa.RSAPrivateKey:

@@ -1,25 +1,24 @@
 """The sender of callbacks: a task that posts what is due and writes down how it went.
 
-A callback counts as delivered when the whole body of the answer is `success`, whatever the status says. Faults strike
-here, one attempt at a time. After a crash, whatever was not written down as delivered is sent again.
+What counts as delivered, and when an attempt follows, is a matter of the dialect. Faults strike here, one attempt at a
+time. After a crash, whatever was not written down as delivered is sent again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import httpx
-from cryptography.hazmat.primitives.asymmetric import rsa
 
-from paysim import faults, money, notifications
+from paysim import faults, notifications
 from paysim.clock import Clock
 from paysim.config import NOTIFY_TIMEOUT_S
 from paysim.database import Database
 from paysim.faults import Kind
 from paysim.notifications import Notification
-from paysim.signing import sign_fields
+from paysim.outbound import Dialect, Outbound, Twist
 
 _LOG = logging.getLogger(__name__)
 _IN_FLIGHT_MAX = 64
@@ -29,9 +28,9 @@ _ANSWER_BYTES_MAX = 256
 
 
 class Notifier:
-    def __init__(self, database: Database, key: rsa.RSAPrivateKey, clock: Clock) -> None:
+    def __init__(self, database: Database, dialects: Mapping[str, Dialect], clock: Clock) -> None:
         self._database = database
-        self._key = key
+        self._dialects = dialects
         self._clock = clock
         self._in_flight: dict[str, asyncio.Task[None]] = {}
         self._news = asyncio.Event()
@@ -80,40 +79,56 @@ class Notifier:
 
     async def _attempt(self, notification: Notification) -> None:
         now_ms = self._clock.now_ms()
-        bodies = await asyncio.to_thread(self._plan, notification, now_ms)
-        if bodies is None:
+        posts = await asyncio.to_thread(self._plan, notification, now_ms)
+        if posts is None:
             return
-        answer = "lost on its way" if not bodies else ""
-        for body in bodies:
-            answer = await self._post(notification.notify_url, body)
-        await asyncio.to_thread(self._record, notification, answer, now_ms)
+        answer, is_accepted = "lost on its way", False
+        for post in posts:
+            answer, is_accepted = await self._post(post, self._dialects[notification.channel])
+        await asyncio.to_thread(self._record, notification, answer, is_accepted, now_ms)
 
-    def _plan(self, notification: Notification, now_ms: int) -> list[dict[str, str]] | None:
-        """What to post, after the faults had their say: normally one body; None when it was postponed."""
-        key, fields = self._key, notification.fields(now_ms=now_ms)
+    def _plan(self, notification: Notification, now_ms: int) -> list[Outbound] | None:
+        """What to post, after the faults had their say: normally one; None when it was postponed."""
         order = notification.out_trade_no
         with self._database.transaction() as db:
             if (delay_ms := faults.strike(db, Kind.DELAY, order)) is not None:
                 notifications.postpone(db, notification.notify_id, until_ms=now_ms + delay_ms)
                 return None
+            if faults.strike(db, Kind.REORDER, order) is not None:
+                notifications.hold(db, notification.notify_id, now_ms=now_ms)
+                return None
             if faults.strike(db, Kind.DROP, order) is not None:
                 return []
-            if faults.strike(db, Kind.FORGED_SIGNATURE, order) is not None:
-                key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-            if faults.strike(db, Kind.WRONG_AMOUNT, order) is not None:
-                fields["total_amount"] = money.to_text(notification.total_cents + 1)
+            twist = Twist(
+                forged=faults.strike(db, Kind.FORGED_SIGNATURE, order) is not None,
+                wrong_amount=faults.strike(db, Kind.WRONG_AMOUNT, order) is not None,
+                wrong_merchant=faults.strike(db, Kind.WRONG_MERCHANT, order) is not None,
+            )
             more = faults.strike(db, Kind.DUPLICATE, order) or 0
-        return [sign_fields(key, fields)] * (1 + more)
+        return [self._dialects[notification.channel].compose(notification, twist, now_ms=now_ms)] * (1 + more)
 
-    async def _post(self, url: str, fields: dict[str, str]) -> str:
+    async def _post(self, post: Outbound, dialect: Dialect) -> tuple[str, bool]:
+        """The answer for the book, and whether it is one that ends the series."""
         try:
-            async with self._http.stream("POST", url, data=fields) as response:
+            async with self._http.stream("POST", post.url, content=post.body, headers=post.headers) as response:
+                body = b""
                 async for chunk in response.aiter_bytes(_ANSWER_BYTES_MAX):
-                    return chunk[:_ANSWER_BYTES_MAX].decode(errors="replace")
-                return ""
+                    body = chunk[:_ANSWER_BYTES_MAX]
+                    break
+                return f"{response.status_code} {body.decode(errors='replace')}", dialect.is_accepted(
+                    response.status_code, body
+                )
         except httpx.HTTPError as error:
-            return f"no answer: {type(error).__name__}"
+            return f"no answer: {type(error).__name__}", False
 
-    def _record(self, notification: Notification, answer: str, attempted_at_ms: int) -> None:
+    def _record(self, notification: Notification, answer: str, is_accepted: bool, attempted_at_ms: int) -> None:
         with self._database.transaction() as db:
-            notifications.record(db, notification, answer=answer, attempted_at_ms=attempted_at_ms)
+            notifications.record(
+                db,
+                notification,
+                answer=answer,
+                is_accepted=is_accepted,
+                retry_after_ms=self._dialects[notification.channel].retry_after_ms,
+                attempted_at_ms=attempted_at_ms,
+            )
+        self.wake()

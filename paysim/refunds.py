@@ -24,6 +24,16 @@ def find(db: sqlite3.Connection, trade: Trade, out_request_no: str) -> Refund | 
     return None if row is None else Refund(**row)
 
 
+def by_number(db: sqlite3.Connection, app_id: str, out_request_no: str) -> tuple[str, Refund] | None:
+    """A merchant's refund with the number of its trade."""
+    row = db.execute(
+        "SELECT r.trade_no, out_request_no, amount_cents, refunded_at_ms FROM refund r "
+        "JOIN trade t ON t.trade_no = r.trade_no WHERE app_id = ? AND out_request_no = ?",
+        (app_id, out_request_no),
+    ).fetchone()
+    return None if row is None else (row["trade_no"], Refund(*tuple(row)[1:]))
+
+
 def refund(
     db: sqlite3.Connection, trade: Trade, *, out_request_no: str, amount_cents: int, reason: str, now_ms: int
 ) -> bool:

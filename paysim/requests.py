@@ -1,4 +1,4 @@
-"""What comes in: form fields within limits, and the proof that a merchant sent them."""
+"""What comes in: bodies, form fields and JSON, each within its limits."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from starlette.requests import Request
 
 from paysim.config import FIELD_COUNT_MAX
 from paysim.errors import TooLong, invalid
-from paysim.keys import Keys
-from paysim.signing import is_signed_by
 
 T = TypeVar("T")
 
@@ -50,19 +48,6 @@ def form_fields(text: bytes, *, bytes_max: int) -> dict[str, str]:
     if len(fields) != len(pairs):
         raise invalid("isv.invalid-parameter", "a field appears twice")
     return fields
-
-
-def authenticate(fields: dict[str, str], keys: Keys) -> str:
-    """The app_id of the merchant who signed these fields.
-
-    Raises: Refusal: nobody known did.
-    """
-    key = keys.merchant(fields.get("app_id", ""))
-    if key is None:
-        raise invalid("isv.invalid-app-id", "no public key is known for this app_id")
-    if not is_signed_by(key, fields):
-        raise invalid("isv.invalid-signature", "the signature does not fit the fields")
-    return fields["app_id"]
 
 
 def json_as(data: bytes | str, kind: type[T]) -> T:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
+from paysim.alipay.callback import AlipayCallbacks
 from paysim.clock import Clock
 from paysim.config import Config
 from paysim.database import Database
 from paysim.keys import Keys
 from paysim.notifier import Notifier
+from paysim.outbound import Dialect
+from paysim.wechat.callback import WechatCallbacks
 
 
 class CannotOpen(Exception):
@@ -36,4 +39,5 @@ def build(config: Config) -> Service:
         keys = Keys(config.data, config.keys)
     except (OSError, ValueError, sqlite3.Error) as error:
         raise CannotOpen(f"{config.data} cannot be used ({error}); repair it or choose another --data.") from error
-    return Service(config, clock, database, keys, Notifier(database, keys.private, clock))
+    dialects: dict[str, Dialect] = {"alipay": AlipayCallbacks(keys.private), "wechat": WechatCallbacks(keys)}
+    return Service(config, clock, database, keys, Notifier(database, dialects, clock))

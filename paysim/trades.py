@@ -20,15 +20,17 @@ PAID = "TRADE_SUCCESS"
 CLOSED = "TRADE_CLOSED"
 
 _COLUMNS = (
-    "trade_no, app_id, out_trade_no, token, subject, total_cents, refunded_cents, notify_url, return_url, status, "
-    "expires_at_ms, paid_at_ms"
+    "trade_no, channel, app_id, sub_app_id, out_trade_no, token, subject, total_cents, refunded_cents, notify_url, "
+    "return_url, status, expires_at_ms, paid_at_ms"
 )
 
 
 @dataclass(frozen=True)
 class Trade:
     trade_no: str
+    channel: str
     app_id: str
+    sub_app_id: str
     out_trade_no: str
     #: Shown only to who came with a signed link: the right to press the buttons.
     token: str
@@ -44,8 +46,9 @@ class Trade:
 
 @dataclass(frozen=True)
 class Invoice:
-    """What the signed cashier link asks for."""
+    """What the merchant asks to be paid."""
 
+    channel: str
     app_id: str
     out_trade_no: str
     subject: str
@@ -53,6 +56,8 @@ class Invoice:
     notify_url: str
     return_url: str
     expires_at_ms: int | None
+    #: WeChat Pay's appid.
+    sub_app_id: str = ""
 
 
 def open_trade(db: sqlite3.Connection, invoice: Invoice, *, now_ms: int) -> Trade:
@@ -127,30 +132,32 @@ def _again(db: sqlite3.Connection, trade: Trade, now_ms: int) -> Trade:
 
 def _insert(db: sqlite3.Connection, invoice: Invoice, *, now_ms: int, paid_at_ms: int | None = None) -> str:
     trade_no = clock.to_text(now_ms)[:10].replace("-", "") + f"{secrets.randbelow(10**20):020d}"
-    db.execute(
-        "INSERT INTO trade (trade_no, app_id, out_trade_no, is_extra, token, subject, total_cents, notify_url, "
-        "return_url, status, created_at_ms, expires_at_ms, paid_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            trade_no,
-            invoice.app_id,
-            invoice.out_trade_no,
-            0 if paid_at_ms is None else 1,
-            secrets.token_urlsafe(24),
-            invoice.subject,
-            invoice.total_cents,
-            invoice.notify_url,
-            invoice.return_url,
-            WAITING if paid_at_ms is None else PAID,
-            now_ms,
-            invoice.expires_at_ms,
-            paid_at_ms,
-        ),
-    )
+    values = {
+        "trade_no": trade_no,
+        "channel": invoice.channel,
+        "app_id": invoice.app_id,
+        "sub_app_id": invoice.sub_app_id,
+        "out_trade_no": invoice.out_trade_no,
+        "is_extra": 0 if paid_at_ms is None else 1,
+        "token": secrets.token_urlsafe(24),
+        "subject": invoice.subject,
+        "total_cents": invoice.total_cents,
+        "notify_url": invoice.notify_url,
+        "return_url": invoice.return_url,
+        "status": WAITING if paid_at_ms is None else PAID,
+        "created_at_ms": now_ms,
+        "expires_at_ms": invoice.expires_at_ms,
+        "paid_at_ms": paid_at_ms,
+    }
+    names = ", ".join(values)
+    places = ", ".join("?" * len(values))
+    db.execute(f"INSERT INTO trade ({names}) VALUES ({places})", tuple(values.values()))
     return trade_no
 
 
 def _pay_again(db: sqlite3.Connection, trade: Trade, *, now_ms: int) -> None:
     invoice = Invoice(
+        trade.channel,
         trade.app_id,
         trade.out_trade_no,
         trade.subject,
@@ -158,5 +165,6 @@ def _pay_again(db: sqlite3.Connection, trade: Trade, *, now_ms: int) -> None:
         trade.notify_url,
         trade.return_url,
         trade.expires_at_ms,
+        trade.sub_app_id,
     )
     notifications.announce(db, _insert(db, invoice, now_ms=now_ms, paid_at_ms=now_ms), now_ms=now_ms)

@@ -7,7 +7,7 @@ import time
 from django.db import InterfaceError, OperationalError
 
 from mq.errors import MQError
-from payments.gateway.client import GatewayRefused, GatewayUnavailable
+from payments.gateway.contract import GatewayRefused, GatewayUnavailable
 from payments.gateway.keys import KeysMissing
 from verify import messages, money, orders, stock
 from verify.finding import Check, Finding, Status

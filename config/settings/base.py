@@ -48,9 +48,11 @@ WEB_URL = _environment.web_url
 PAYSIM_URL = _environment.paysim_url
 PAYMENT_GATEWAY_URL = _environment.gateway_url
 PAYMENT_NOTIFY_URL = _environment.notify_url
-#: Who we are at the payment company, our private key, and the folder where public keys change hands.
+#: Who we are at the payment companies (two numbers at each), our private key, and the folder where keys change hands.
 PAYMENT_APP_ID = "2021000000000001"
 PAYMENT_SELLER_ID = "2088000000000001"
+WECHAT_MCHID = "1900000001"
+WECHAT_APP_ID = "wx0000000000000001"
 PAYMENT_PRIVATE_KEY = MILLRACE_DATA / "payments" / "private.pem"
 PAYMENT_KEYS = _environment.keys or MILLRACE_DATA / "keys"
 MQ_NAMESRV_ADDR = _environment.mq_namesrv_addr or "127.0.0.1:9876"

@@ -55,7 +55,7 @@ class TestAMethodThatAnAddressDoesNotTake:
             assert response["Allow"] == ", ".join(sorted(allowed.upper() for allowed in PATHS[path]))
 
     def test_of_the_callback_is_refused_so_too(self):
-        assert Client().options("/api/payments/callback").json()["code"] == "METHOD_NOT_ALLOWED"
+        assert Client().options("/api/payments/callbacks/alipay").json()["code"] == "METHOD_NOT_ALLOWED"
 
 
 class TestAStrangeHost:

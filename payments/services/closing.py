@@ -1,6 +1,6 @@
-"""An unpaid order closes: the trade is closed at the gateway first, because until then the buyer may still pay.
+"""An unpaid order closes: its trades are closed at the gateways first, because until then the buyer may still pay.
 
-The gateway's answer decides, and it is one of two: closed, or already paid. The callback of that payment may come
+The gateways' answers decide, and they are one of two: closed, or already paid. The callback of that payment may come
 before or after; whoever is first records it. Without an answer the gateway is asked again, at growing distances.
 """
 
@@ -15,16 +15,16 @@ from django.db.models import Value
 from django.db.models.functions import Greatest
 
 from messaging.events import Delayed, Outgoing
-from payments.gateway import client
-from payments.gateway.client import GatewayUnavailable, Trade
+from payments.gateway import channels
+from payments.gateway.contract import GatewayUnavailable, Trade
 from payments.messages import CloseTrade, PaymentClosed
 from payments.models import Payment
 from payments.services import capturing, refunding
 
 _LOG = logging.getLogger(__name__)
 
-#: What is known after asking: closed, not known, or the trade of a buyer who had paid. None: there was nothing to ask.
-Answer = Literal["CLOSED", "UNKNOWN"] | Trade | None
+#: What is known after asking: closed, not known, or the trades of a buyer who had paid. None: nothing was to be asked.
+Answer = Literal["CLOSED", "UNKNOWN"] | tuple[Trade, ...] | None
 
 
 class PaidAmountDiffers(Exception):
@@ -32,18 +32,32 @@ class PaidAmountDiffers(Exception):
 
 
 def ask_gateway(*, order_no: str, version: int, now: datetime) -> Answer:
-    """Hand out no more cashier links, then ask the gateway to close. Call outside of any transaction, however often."""
+    """Hand out no more cashier links, then ask wherever one was handed out. Call outside of any transaction."""
     Payment.objects.filter(order_no=order_no, status=Payment.Status.PENDING).update(
-        status=Payment.Status.CLOSING, order_version=Greatest("order_version", Value(version))
+        status=Payment.Status.CLOSING, order_version=Greatest("order_version", Value(version)), ask_at=None
     )
-    if Payment.objects.get(order_no=order_no).status != Payment.Status.CLOSING:
+    payment = Payment.objects.get(order_no=order_no)
+    if payment.status != Payment.Status.CLOSING:
         return None
-    try:
-        trade = client.close_trade(order_no, now=now)
-    except GatewayUnavailable as error:
-        _LOG.warning("closing the trade of order %s: %s", order_no, error)
-        return "UNKNOWN"
-    return "CLOSED" if trade is None else trade
+    trades, is_known = close_trades(payment, payment.channels, now=now)
+    if trades:
+        return trades
+    return "CLOSED" if is_known else "UNKNOWN"
+
+
+def close_trades(payment: Payment, at: list[str], *, now: datetime) -> tuple[tuple[Trade, ...], bool]:
+    """Close a payment's trades at these channels: those that were paid, and whether everybody answered."""
+    paid: list[Trade] = []
+    is_known = True
+    for channel in at:
+        try:
+            trade = channels.of(channel).close(payment.order_no, now=now)
+        except GatewayUnavailable as error:
+            _LOG.warning("closing the trade of order %s at %s: %s", payment.order_no, channel, error)
+            is_known = False
+        else:
+            paid += [trade] if trade is not None else []
+    return tuple(paid), is_known
 
 
 def settle(*, order_no: str, version: int, attempt: int, answer: Answer, now: datetime) -> list[Outgoing]:
@@ -60,10 +74,12 @@ def settle(*, order_no: str, version: int, attempt: int, answer: Answer, now: da
         payment = Payment.objects.select_for_update().get(order_no=order_no)
         if answer == "CLOSED":
             return _close(payment, version, now)
-        if answer.amount_cents != payment.amount_cents:
-            raise PaidAmountDiffers(f"order {order_no}: {answer.amount_cents} instead of {payment.amount_cents} cents")
-        event = capturing.record(order_no=order_no, trade=answer, now=now)
-        return [] if event is None else [event]
+        wrong = [trade for trade in answer if trade.amount_cents != payment.amount_cents]
+        if wrong:
+            cents = wrong[0].amount_cents
+            raise PaidAmountDiffers(f"order {order_no}: {cents} instead of {payment.amount_cents} cents")
+        events = [capturing.record(order_no=order_no, trade=trade, now=now) for trade in answer]
+        return [event for event in events if event is not None]
 
 
 def _close(payment: Payment, version: int, now: datetime) -> list[Outgoing]:

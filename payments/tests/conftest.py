@@ -10,6 +10,7 @@ from pytest_django import Settings
 
 from payments.gateway import keys
 from payments.tests.kit import Gateway, PaymentQueue
+from payments.tests.wechat import WechatPen
 from paysim.testing import PaysimProcess
 
 
@@ -47,3 +48,8 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> PaymentQueue:
     recorded = PaymentQueue()
     monkeypatch.setattr("messaging.transactions._sender", lambda service: recorded)
     return recorded
+
+
+@pytest.fixture
+def wechat(paysim: PaysimProcess) -> WechatPen:
+    return WechatPen(paysim)

@@ -5,29 +5,33 @@ from __future__ import annotations
 import itertools
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlencode
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from django.conf import settings
 
+from common import money
 from messaging.testing import RecordedQueue
 from mq.client.results import SendResult, TransactionState
 from mq.message import Message
-from payments.gateway import signing
-from payments.gateway.client import to_text
+from payments.gateway import china
+from payments.gateway.alipay import signing
+from payments.gateway.contract import Callback, Verdict
 from payments.models import Payment
-from payments.services import opening
+from payments.services import callbacks, opening
 from paysim.testing import PaysimProcess
 
 PRICE_CENTS = 4990
 BUYER_ID = 7
-_numbers = itertools.count(1)
+numbers = itertools.count(1)
 
 
 def open_payment(*, amount_cents: int = PRICE_CENTS, expires_in: timedelta = timedelta(hours=24)) -> Payment:
     """A confirmed order that waits to be paid."""
     now = datetime.now(UTC)
-    order_no = f"RETRO-CLOCK-{next(_numbers)}"
+    order_no = f"RETRO-CLOCK-{next(numbers)}"
     opening.open_payment(
         order_no=order_no,
         order_version=2,
@@ -41,12 +45,10 @@ def open_payment(*, amount_cents: int = PRICE_CENTS, expires_in: timedelta = tim
 
 
 class Gateway:
-    """Signs as the gateway does: tests play it where the simulator would not do such a thing."""
+    """Signs as Alipay does: tests play it where the simulator would not do such a thing."""
 
     def __init__(self, paysim: PaysimProcess) -> None:
-        key = serialization.load_pem_private_key((paysim.data / "private.pem").read_bytes(), password=None)
-        assert isinstance(key, rsa.RSAPrivateKey)
-        self.key = key
+        self.key = private_key(paysim.data / "private.pem")
 
     def callback(self, payment: Payment, **changes: str) -> dict[str, str]:
         """A genuine callback for the payment, with some fields changed before it is signed."""
@@ -58,7 +60,7 @@ def unsigned_callback(payment: Payment) -> dict[str, str]:
     return {
         "notify_type": "trade_status_sync",
         "notify_id": f"notice-of-{payment.order_no}",
-        "notify_time": to_text(now),
+        "notify_time": china.to_text(now),
         "charset": "utf-8",
         "version": "1.0",
         "app_id": settings.PAYMENT_APP_ID,
@@ -67,10 +69,22 @@ def unsigned_callback(payment: Payment) -> dict[str, str]:
         "out_trade_no": payment.order_no,
         "subject": "Retro clock",
         "trade_status": "TRADE_SUCCESS",
-        "total_amount": "49.90",
+        "total_amount": money.to_text(payment.amount_cents),
         "trans_currency": "CNY",
-        "gmt_payment": to_text(now),
+        "gmt_payment": china.to_text(now),
     }
+
+
+def receive(fields: dict[str, str] | bytes, *, now: datetime) -> Verdict:
+    """Hand a callback of Alipay's to the shop, without HTTP."""
+    body = fields if isinstance(fields, bytes) else urlencode(fields).encode()
+    return callbacks.receive("alipay", Callback("POST", {}, body), now=now)
+
+
+def private_key(path: Path) -> rsa.RSAPrivateKey:
+    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    return key
 
 
 class PaymentQueue(RecordedQueue):

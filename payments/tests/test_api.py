@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from common import tokens
-from payments.gateway.client import Trade
+from payments.gateway.contract import Trade
 from payments.models import Capture, Payment
 from payments.services import capturing, closing
 from payments.tests import kit
@@ -23,7 +23,7 @@ class TestPay:
     def test_answers_with_a_link_that_opens_the_cashier(self, paysim):
         payment = kit.open_payment()
 
-        response = client_of(kit.BUYER_ID).post(f"/api/payments/{payment.order_no}")
+        response = client_of(kit.BUYER_ID).post(f"/api/payments/{payment.order_no}", content_type="application/json")
 
         assert response.status_code == 200
         visit = paysim.visit(response.json()["cashier_url"])
@@ -34,10 +34,10 @@ class TestPay:
         payment = kit.open_payment()
 
         for response in (
-            client_of(kit.BUYER_ID + 1).post(f"/api/payments/{payment.order_no}"),
+            client_of(kit.BUYER_ID + 1).post(f"/api/payments/{payment.order_no}", content_type="application/json"),
             client_of(kit.BUYER_ID + 1).get(f"/api/payments/{payment.order_no}"),
-            client_of(kit.BUYER_ID).post("/api/payments/NO-SUCH-ORDER"),
-            client_of(kit.BUYER_ID).post("/api/payments/%00"),
+            client_of(kit.BUYER_ID).post("/api/payments/NO-SUCH-ORDER", content_type="application/json"),
+            client_of(kit.BUYER_ID).post("/api/payments/%00", content_type="application/json"),
             client_of(kit.BUYER_ID).get("/api/payments/%00"),
         ):
             assert (response.status_code, response.json()["code"]) == (404, "NOT_FOUND")
@@ -45,13 +45,13 @@ class TestPay:
     def test_asks_for_a_token(self):
         payment = kit.open_payment()
 
-        assert Client().post(f"/api/payments/{payment.order_no}").status_code == 401
+        assert Client().post(f"/api/payments/{payment.order_no}", content_type="application/json").status_code == 401
         assert Client().get(f"/api/payments/{payment.order_no}").status_code == 401
 
     def test_refuses_when_the_time_is_over(self):
         payment = kit.open_payment(expires_in=timedelta(seconds=-1))
 
-        response = client_of(kit.BUYER_ID).post(f"/api/payments/{payment.order_no}")
+        response = client_of(kit.BUYER_ID).post(f"/api/payments/{payment.order_no}", content_type="application/json")
 
         assert (response.status_code, response.json()["code"]) == (409, "PAYMENT_NOT_OPEN")
         assert response.json()["details"] == {"status": "EXPIRED"}
@@ -60,7 +60,7 @@ class TestPay:
         payment = kit.open_payment()
         closing.ask_gateway(order_no=payment.order_no, version=3, now=NOW)
 
-        response = client_of(kit.BUYER_ID).post(f"/api/payments/{payment.order_no}")
+        response = client_of(kit.BUYER_ID).post(f"/api/payments/{payment.order_no}", content_type="application/json")
 
         assert response.json()["details"] == {"status": "CLOSING"}
 
@@ -88,7 +88,11 @@ class TestTheWholeWay:
     def test_from_the_link_over_the_cashier_to_the_callback(self, web_url, settings, paysim, queue):
         settings.WEB_URL = web_url
         payment = kit.open_payment()
-        link = client_of(kit.BUYER_ID).post(f"/api/payments/{payment.order_no}").json()["cashier_url"]
+        link = (
+            client_of(kit.BUYER_ID)
+            .post(f"/api/payments/{payment.order_no}", content_type="application/json")
+            .json()["cashier_url"]
+        )
 
         paysim.press(paysim.visit(link)["token"])
         assert queue.has_ended.wait(10)

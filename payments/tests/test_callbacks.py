@@ -14,13 +14,13 @@ from django.test import Client
 
 from mq.client.results import TransactionState
 from mq.errors import RequestTimeout
-from payments.gateway import signing
-from payments.gateway.client import to_text
+from payments.gateway.alipay import signing
+from payments.gateway.china import to_text
 from payments.models import CallbackLog, Capture, Payment, Refund, RefusedCallbacks
 from payments.services import callbacks, capturing, closing
 from payments.tests import kit
 
-ADDRESS = "/api/payments/callback"
+ADDRESS = "/api/payments/callbacks/alipay"
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -66,7 +66,7 @@ class TestCallback:
         fields = gateway.callback(payment)
         post(fields)
 
-        verdict = callbacks.receive(urlencode(fields).encode(), now=datetime.now(UTC) + timedelta(days=2))
+        verdict = kit.receive(fields, now=datetime.now(UTC) + timedelta(days=2))
 
         assert verdict == "REPLAYED"
         assert Capture.objects.filter(payment=payment).count() == 1
@@ -92,12 +92,20 @@ class TestCallback:
         payment = kit.open_payment()
         post(gateway.callback(payment))
 
-        assert post(gateway.callback(payment, trade_no="20260002")).content == b"success"
+        assert post(gateway.callback(payment, trade_no="20260002", notify_id="another")).content == b"success"
 
         refund = Refund.objects.get(capture__payment=payment)
         assert (refund.capture.trade_no, refund.capture.is_for_order) == ("20260002", False)
         assert len(queue.shown_as("PaymentSucceeded")) == len(queue.shown_as("ExecuteRefund")) == 1
         assert verdicts(payment) == ["ACCEPTED", "SECOND_PAYMENT"]
+
+    def test_refuses_the_id_of_an_earlier_notice_for_another_trade(self, gateway, queue):
+        """Guard: the comparison of trade numbers in `callbacks._record`."""
+        payment = kit.open_payment()
+        post(gateway.callback(payment))
+
+        assert post(gateway.callback(payment, trade_no="20260002")).content == b"failure"
+        assert verdicts(payment) == ["ACCEPTED", "NOTICE_CHANGED"]
 
     def test_records_nothing_when_the_queue_does_not_take_the_message(self, gateway, queue):
         payment = kit.open_payment()
@@ -271,7 +279,7 @@ class TestForgedCallback:
             forged = bytearray(genuine)
             forged[dice.randrange(len(forged))] ^= 1 << dice.randrange(8)
             if signing.text_to_sign(dict(_pairs(forged))) != signing.text_to_sign(dict(_pairs(genuine))):
-                assert not callbacks.receive(bytes(forged), now=datetime.now(UTC)).is_success
+                assert not kit.receive(bytes(forged), now=datetime.now(UTC)).is_success
 
         assert not Capture.objects.exists()
 
@@ -285,11 +293,11 @@ class TestForgedCallback:
         minute = datetime.now(UTC).replace(second=0, microsecond=0)
         for second in range(callbacks.LOGGED_PER_MINUTE + 5):
             at = minute + timedelta(seconds=second % 60)
-            assert callbacks.receive(b"no form", now=at) == "MALFORMED"
+            assert kit.receive(b"no form", now=at) == "MALFORMED"
 
         assert CallbackLog.objects.count() == callbacks.LOGGED_PER_MINUTE
         assert RefusedCallbacks.objects.get().count == callbacks.LOGGED_PER_MINUTE + 5
-        assert callbacks.receive(b"no form", now=minute + timedelta(minutes=1)) == "MALFORMED"
+        assert kit.receive(b"no form", now=minute + timedelta(minutes=1)) == "MALFORMED"
         assert post(gateway.callback(payment)).content == b"success"
         assert CallbackLog.objects.count() == callbacks.LOGGED_PER_MINUTE + 2
 
@@ -306,7 +314,7 @@ class TestReplayedCallback:
 
         def deliver(_: int) -> list[str]:
             try:
-                return [callbacks.receive(body, now=datetime.now(UTC)) for _ in range(125)]
+                return [kit.receive(body, now=datetime.now(UTC)) for _ in range(125)]
             finally:
                 connections.close_all()
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from messaging.events import Delayed
-from payments.gateway.client import Trade
+from payments.gateway.contract import Trade
 from payments.messages import CloseTrade, PaymentClosed, PaymentSucceeded
 from payments.models import Capture, Payment
 from payments.services import capturing, closing, opening
@@ -94,6 +94,7 @@ class TestClosingWithoutAnAnswer:
     @pytest.mark.parametrize(("attempt", "wait_s"), [(1, 1), (2, 2), (5, 16), (11, 600), (10_000, 600)])
     def test_asks_again_later_and_later(self, paysim, attempt, wait_s):
         payment = kit.open_payment()
+        visit_cashier(paysim, payment)
         paysim.fault("unavailable", out_trade_no=payment.order_no)
 
         (outgoing,) = ask_and_settle(payment, attempt=attempt)
@@ -113,6 +114,7 @@ class TestClosingWithoutAnAnswer:
 
     def test_asks_again_when_nobody_listens_or_a_stranger_answers(self, settings, paysim, tmp_path):
         payment = kit.open_payment()
+        visit_cashier(paysim, payment)
         settings.PAYSIM_URL = "http://127.0.0.1:9"
         nobody = closing.ask_gateway(order_no=payment.order_no, version=3, now=NOW)
         settings.PAYSIM_URL = paysim.url
@@ -130,7 +132,7 @@ class TestClosingWithoutAnAnswer:
         trade = Trade("2026", kit.PRICE_CENTS - 1, NOW)
 
         with pytest.raises(closing.PaidAmountDiffers, match="4989 instead of 4990"):
-            closing.settle(order_no=payment.order_no, version=3, attempt=1, answer=trade, now=NOW)
+            closing.settle(order_no=payment.order_no, version=3, attempt=1, answer=(trade,), now=NOW)
 
 
 class TestACallbackBetweenTheAnswerOfTheGatewayAndOurs:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime
-from urllib.parse import urlencode
 
 import pytest
 
 from common.testing import database_threads, seeded
 from messaging.events import Outgoing
-from payments.gateway import client
+from payments.gateway import channels
 from payments.messages import PaymentClosed, PaymentSucceeded
 from payments.models import Capture, Payment, Refund
-from payments.services import callbacks, closing, opening
+from payments.services import closing, opening
 from payments.tests import kit
 
 pytestmark = [pytest.mark.django_db(databases=["payments"], transaction=True), pytest.mark.timeout(120)]
@@ -27,7 +26,7 @@ def buyer_pays(paysim, gateway, payment, visit, start, hesitation_s) -> None:
     threading.Event().wait(hesitation_s)
     if paysim.press(visit["token"]).status_code == 200:
         fields = gateway.callback(payment, trade_no=visit["trade_no"])
-        assert callbacks.receive(urlencode(fields).encode(), now=datetime.now(UTC)).is_success
+        assert kit.receive(fields, now=datetime.now(UTC)).is_success
 
 
 def shop_closes(payment, start) -> list[Outgoing]:
@@ -62,7 +61,9 @@ class TestPayAndCloseAtOnce:
         dice = seeded()
         outcomes = [race(paysim, gateway, pool, dice) for _ in range(ROUNDS)]
 
-        paid_at_gateway = {entry.out_trade_no for entry in client.bill(now=datetime.now(UTC)) if entry.paid}
+        paid_at_gateway = {
+            entry.out_trade_no for entry in channels.of(channels.ALIPAY).book(now=datetime.now(UTC)) if entry.paid
+        }
         told = [message.sharding_key for message in queue.shown_as("PaymentSucceeded")]
         for payment, events in outcomes:
             succeeded = told.count(payment.order_no) + sum(isinstance(event, PaymentSucceeded) for event in events)

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import socket
-from datetime import UTC, datetime
 
 import httpx
 import pytest
 
 from common.testing import race
-from payments.gateway import client
+from payments.gateway import transport
+from payments.gateway.contract import GatewayUnavailable
 from payments.gateway.rest import REST_S, Rest
 
 GATEWAY = "http://gateway"
@@ -43,20 +43,20 @@ class TestRest:
 
 class TestGatewayThatSwallowsRequests:
     def test_keeps_one_caller_waiting_and_not_the_next(self, settings, monkeypatch):
-        monkeypatch.setattr(client, "_rest", Rest())
+        monkeypatch.setattr(transport, "_rest", Rest())
         with socket.create_server(("127.0.0.1", 0)) as silent:
             settings.PAYSIM_URL = f"http://127.0.0.1:{silent.getsockname()[1]}"
-            with pytest.raises(client.GatewayUnavailable, match="ReadTimeout"):
-                client.close_trade("RETRO-CLOCK-1", now=datetime.now(UTC))
+            with pytest.raises(GatewayUnavailable, match="ReadTimeout"):
+                transport.send("/gateway.do", what="RETRO-CLOCK-1")
 
-            with pytest.raises(client.GatewayUnavailable, match="a moment ago"):
-                client.close_trade("RETRO-CLOCK-2", now=datetime.now(UTC))
+            with pytest.raises(GatewayUnavailable, match="a moment ago"):
+                transport.send("/gateway.do", what="RETRO-CLOCK-2")
 
 
 class TestConnections:
     def test_are_one_client_for_threads_that_call_first_at_once(self):
         """Guard: the lock in `_Connections.http`. Without it each made a client, and all but one stayed open."""
-        connections = client._Connections()
+        connections = transport._Connections()
 
         clients = race([connections.http] * 16)
 

@@ -14,7 +14,8 @@ from urllib.parse import parse_qsl, urlencode
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from paysim import clock, money, signing
+from paysim import clock, money
+from paysim.alipay import signing
 from paysim.testing import PaysimProcess
 
 APP_ID = "2021000000000042"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from paysim import signing
+from paysim.alipay import signing
 from paysim.testing import PaysimProcess
 from paysim.tests.merchant import Merchant
 

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from paysim import signing
+from paysim.alipay import signing
 
 NOWHERE = "http://127.0.0.1:9/callback"
 

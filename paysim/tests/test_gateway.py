@@ -179,8 +179,8 @@ class TestGateway:
         trade_no = pay(order_no)
         merchant.call("alipay.trade.refund", out_trade_no=order_no, out_request_no="R1", refund_amount="10.00")
 
-        entries = merchant.call("paysim.bill.query", after_trade_no="")["entries"]
-        last = merchant.call("paysim.bill.query", after_trade_no=entries[-1]["trade_no"])["entries"]
+        entries = merchant.call("paysim.book.query", after_trade_no="")["entries"]
+        last = merchant.call("paysim.book.query", after_trade_no=entries[-1]["trade_no"])["entries"]
 
         (mine,) = [entry for entry in entries if entry["trade_no"] == trade_no]
         assert (mine["paid"], mine["total_cents"], mine["refunded_cents"]) == (True, 4990, 1000)

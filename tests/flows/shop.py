@@ -36,7 +36,7 @@ from mq.client.sync import SyncTransactionProducer
 from mq.clock import OffsetFileClock, move_offset_file
 from mq.testing import standalone
 from orders.models import CatalogItem, Order
-from payments.gateway import client as gateway
+from payments.gateway import transport as gateway
 from paysim.testing import PaysimProcess
 from verify import runner
 from verify.finding import Status as Verdict

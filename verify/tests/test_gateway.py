@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from pytest_django import Settings
 
-from payments.gateway import client
-from payments.gateway.client import Trade
+from payments.gateway import channels
+from payments.gateway.contract import Trade
 from payments.models import Capture
 from payments.services import capturing, opening, refunding
 from payments.tests import kit
@@ -35,7 +35,9 @@ def _at_the_gateway(settings: Settings, paysim: PaysimProcess) -> None:
 @pytest.fixture
 def paid(paysim: PaysimProcess) -> str:
     """The number of a trade that the gateway and we have."""
-    for entry in client.bill(now=NOW):  # what earlier tests paid was rolled back on our side: take it over
+    for entry in channels.of(channels.ALIPAY).book(
+        now=NOW
+    ):  # what earlier tests paid was rolled back on our side: take it over
         payment = kit.open_payment()
         Capture.objects.create(
             payment=payment,

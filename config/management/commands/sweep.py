@@ -3,7 +3,8 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -22,15 +23,24 @@ from config.management.options import RunningShopCommand, add_data
 from coupons.services import settling
 from messaging.database import database_access
 from orders.services import closing, shipping
+from payments.gateway.contract import GatewayUnavailable
+from payments.services import reconciling, statements
 
 log = logging.getLogger(__name__)
+
+#: A sentence, and a function that does what it says and returns how often.
+Chore = tuple[str, Callable[[], int]]
+#: The clock may be moved at any moment, and a buyer who has paid looks at the page.
+_ASK_EVERY_S = 10.0
 
 #: Orders closed per pass; the rest waits for the next one, so that a pass never takes long.
 _LIMIT = 1000
 
 
 class Command(RunningShopCommand):
-    help = "Close orders whose timer was lost, and forget what is old: once, or again and again until stopped."
+    help = (
+        "Find what messages lost: orders to close, payments to ask about; forget what is old. Once, or until stopped."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_data(parser)
@@ -38,34 +48,47 @@ class Command(RunningShopCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["every"] is None:
-            if not self._sweep():
+            if not self._sweep([*_questions(), *_chores()]):
                 raise CommandError("Not everything could be swept: the log says why.", returncode=3)
             return
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        self.stdout.write(f"ready sweeping every {options['every']:g} s")
-        while not stop.wait(options["every"]):
-            self._sweep()
+        every_s = options["every"]
+        self.stdout.write(f"ready sweeping every {every_s:g} s")
+        next_sweep_s = time.monotonic() + every_s
+        while not stop.wait(min(every_s, _ASK_EVERY_S)):
+            self._sweep(_questions())
+            if time.monotonic() >= next_sweep_s:
+                next_sweep_s = time.monotonic() + every_s
+                self._sweep(_chores())
 
-    def _sweep(self) -> bool:
+    def _sweep(self, chores: Iterable[Chore]) -> bool:
         """One pass; what keeps one chore from being done keeps no other. Whether all were done."""
         is_done = True
-        for sentence, chore in _chores():
+        for sentence, chore in chores:
             try:
                 # Without this, a connection that a restart of the database broke would stay broken.
                 with database_access():
                     self.stdout.write(sentence.format(chore()))
             except Exception as error:
-                is_expected = isinstance(error, TryAgain | DatabaseError | InterfaceError)
+                is_expected = isinstance(error, TryAgain | GatewayUnavailable | DatabaseError | InterfaceError)
                 log.warning("not now: %s: %s", sentence.format("?"), error, exc_info=not is_expected)
                 is_done = False
         return is_done
 
 
-def _chores() -> Iterator[tuple[str, Callable[[], int]]]:
-    """What a pass does: sentences, and functions that do what they say and return how often."""
+def _questions() -> Iterator[Chore]:
+    """What buyers wait for: the gateways are asked what no message told."""
     moment = now()
+    yield "{} payments were settled by asking", lambda: reconciling.ask_about_payments(now=moment).settled
+    yield "{} refunds were settled by asking", lambda: reconciling.ask_about_refunds(now=moment).settled
+
+
+def _chores() -> Iterator[Chore]:
+    """What can wait for a while."""
+    moment = now()
+    yield "{} statements were compared", lambda: len(statements.compare_due(now=moment))
     yield "{} overdue orders are closing", lambda: len(closing.close_overdue(now=moment, limit=_LIMIT))
     yield "{} unanswered orders are canceled", lambda: len(closing.cancel_silent(now=moment, limit=_LIMIT))
     yield "{} overdue receipts are confirmed", lambda: len(shipping.complete_overdue(now=moment, limit=_LIMIT))

@@ -1,6 +1,7 @@
-"""The bill: every trade of a merchant with what was paid and given back, page by page, for the books to be compared.
+"""The book itself: every trade of a merchant with what was paid and given back, page by page, ordered by trade number.
 
-Alipay hands out a file a day; here it is one more signed call, `paysim.bill.query`, ordered by trade number.
+No real gateway lets anybody read it whole; it is for the shop's checker, which must know now and not tomorrow. What
+real gateways hand out, a statement per day, is `statement`.
 """
 
 from __future__ import annotations

@@ -9,17 +9,18 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
-from paysim import bill, clock, faults, money, refunds, trades
+from paysim import book, clock, faults, money, refunds, trades
+from paysim import statement as statements
+from paysim.alipay import statement
+from paysim.alipay.signing import authenticate, sign
 from paysim.config import REQUEST_BYTES_MAX
-from paysim.errors import INVALID, SUCCESS, Refusal, Unanswered, invalid, refused
-from paysim.faults import Kind
-from paysim.requests import authenticate, form_fields, json_as
+from paysim.errors import INVALID, SUCCESS, Refusal, invalid, refused
+from paysim.requests import form_fields, json_as
 from paysim.service import Service
-from paysim.signing import sign
 
 OrderNo = Annotated[str, msgspec.Meta(pattern="^[0-9A-Za-z_-]{1,64}$")]
 #: A signed request is good for this long, so that a recorded one cannot be sent again next week.
@@ -39,6 +40,11 @@ class RefundAsked(TradeRef, frozen=True, kw_only=True):
     refund_reason: Annotated[str, msgspec.Meta(max_length=256)] = ""
 
 
+class StatementAsked(msgspec.Struct, frozen=True):
+    bill_date: Annotated[str, msgspec.Meta(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
+    bill_type: Literal["trade"]
+
+
 class RefundRef(TradeRef, frozen=True, kw_only=True):
     out_request_no: OrderNo
 
@@ -47,6 +53,7 @@ class RefundRef(TradeRef, frozen=True, kw_only=True):
 class Call:
     """One authenticated request, inside its transaction."""
 
+    service: Service
     db: sqlite3.Connection
     app_id: str
     content: str
@@ -86,19 +93,18 @@ def _carry_out(service: Service, app_id: str, method: str, fields: dict[str, str
         raise invalid("isv.invalid-method", "no such method")
     content = fields.get("biz_content", "")
     order = json_as(content, TradeRef).out_trade_no or ""
-    with service.database.transaction() as db:
-        # A fault that strikes is used up even when the request is not carried out: the next one gets through.
-        unavailable = faults.strike(db, Kind.UNAVAILABLE, order) is not None
-        lost = faults.strike(db, Kind.LOST_ANSWER, order) is not None
-    if unavailable:
-        raise Unanswered
+
+    def work() -> Node:
+        try:
+            with service.database.transaction() as db:
+                return _METHODS[method](Call(service, db, app_id, content, now_ms))
+        finally:
+            service.notifier.wake()
+
     try:
-        with service.database.transaction() as db:
-            node = _METHODS[method](Call(db, app_id, content, now_ms))
-    finally:
-        service.notifier.wake()
-    if lost:
-        raise Unanswered
+        node = faults.through_weather(service.database, order, work)
+    except faults.GatewayConfused as error:
+        raise refused("ACQ.SYSTEM_ERROR", "ask again with the same numbers") from error
     return {"code": SUCCESS, "msg": "Success", **node}
 
 
@@ -161,12 +167,15 @@ def _refund(call: Call) -> Node:
         now_ms=call.now_ms,
     )
     refunded_cents = call.trade(asked).refunded_cents
+    given_back = refunds.find(call.db, trade, asked.out_request_no)
+    assert given_back is not None
     return {
         "trade_no": trade.trade_no,
         "out_trade_no": trade.out_trade_no,
         # All that was ever given back of this trade; whether this very call moved money, `fund_change` says.
         "refund_fee": money.to_text(refunded_cents),
         "fund_change": "Y" if moved else "N",
+        "gmt_refund_pay": clock.to_text(given_back.refunded_at_ms),
     }
 
 
@@ -182,8 +191,30 @@ def _refund_query(call: Call) -> Node:
     return node
 
 
-def _bill(call: Call) -> Node:
-    return {"entries": bill.page(call.db, call.app_id, json_as(call.content, bill.Asked))}
+def _book(call: Call) -> Node:
+    return {"entries": book.page(call.db, call.app_id, json_as(call.content, book.Asked))}
+
+
+def _statement(call: Call) -> Node:
+    """A link to the file, good for half a minute."""
+    day = json_as(call.content, StatementAsked).bill_date
+    try:
+        statements.of_day(call.db, call.app_id, day, now_ms=call.now_ms)
+    except statements.NotYet as error:
+        raise refused("isp.bill_not_exist", str(error)) from error
+    ticket = statement.ticket(call.service.keys.private, call.app_id, day, now_ms=call.now_ms)
+    return {"bill_download_url": f"{call.service.config.address}/statement?ticket={ticket}"}
+
+
+def download(service: Service, ticket: str) -> bytes | None:
+    """The file behind such a link; None when the link is not one, or not any more."""
+    now_ms = service.clock.now_ms()
+    claim = statement.redeem(service.keys.private, ticket, now_ms=now_ms)
+    if claim is None:
+        return None
+    app_id, day = claim
+    with service.database.transaction() as db:
+        return statement.archive(statements.of_day(db, app_id, day, now_ms=now_ms), app_id=app_id, day=day)
 
 
 _METHODS: dict[str, Callable[[Call], Node]] = {
@@ -191,5 +222,6 @@ _METHODS: dict[str, Callable[[Call], Node]] = {
     "alipay.trade.close": _close,
     "alipay.trade.refund": _refund,
     "alipay.trade.fastpay.refund.query": _refund_query,
-    "paysim.bill.query": _bill,
+    "alipay.data.dataservice.bill.downloadurl.query": _statement,
+    "paysim.book.query": _book,
 }

@@ -15,6 +15,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from paysim.errors import invalid
+from paysim.keys import Keys
+
 _UNSIGNED = ("sign", "sign_type")
 
 
@@ -40,3 +43,16 @@ def is_signed_by(key: rsa.RSAPublicKey, fields: Mapping[str, str]) -> bool:
     except (InvalidSignature, binascii.Error):
         return False
     return True
+
+
+def authenticate(fields: dict[str, str], keys: Keys) -> str:
+    """The app_id of the merchant who signed these fields.
+
+    Raises: Refusal: nobody known did.
+    """
+    key = keys.merchant(fields.get("app_id", ""))
+    if key is None:
+        raise invalid("isv.invalid-app-id", "no public key is known for this app_id")
+    if not is_signed_by(key, fields):
+        raise invalid("isv.invalid-signature", "the signature does not fit the fields")
+    return fields["app_id"]
