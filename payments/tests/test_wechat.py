@@ -73,7 +73,7 @@ class TestQuery:
         assert abs(trade.paid_at - NOW) < timedelta(minutes=5)
 
     def test_believes_no_answer_that_is_older_than_five_minutes(self, order_no):
-        with pytest.raises(GatewayUnavailable, match="SIGN_ERROR"):
+        with pytest.raises(GatewayUnavailable, match="not signed by the gateway just now"):
             gateway.query(order_no, now=NOW + timedelta(minutes=10))
 
 
