@@ -8,11 +8,11 @@ POST /api/payments/callbacks/{channel}    the gateways only; they are answered i
 from __future__ import annotations
 
 import logging
-from typing import Any, Literal
+from typing import Literal
 
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from ninja import Body, Router, Schema
+from ninja import Router, Schema
 
 from common import tokens
 from common.clock import now
@@ -37,9 +37,6 @@ class Choice(Schema):
     """How the buyer wants to pay."""
 
     channel: Literal["alipay", "wechat"] = channels.DEFAULT
-
-
-_CHOICE: Any = Body(None)
 
 
 class Cashier(Schema):
@@ -78,7 +75,7 @@ def _receive(channel: str, request: HttpRequest) -> int:
 
 
 @router.post("/payments/{slug:order_no}", auth=tokens.BuyerToken(), response=Cashier)
-def pay(request: HttpRequest, order_no: str, choice: Choice | None = _CHOICE) -> dict[str, str]:
+def pay(request: HttpRequest, order_no: str, choice: Choice | None = None) -> dict[str, str]:
     channel = (choice or Choice()).channel
     url = opening.cashier_url(order_no=order_no, buyer_id=tokens.buyer_id(request), now=now(), channel=channel)
     return {"channel": channel, "cashier_url": url}

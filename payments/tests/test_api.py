@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -29,6 +30,32 @@ class TestPay:
         visit = paysim.visit(response.json()["cashier_url"])
         assert visit["out_trade_no"] == payment.order_no
         assert visit["total_cents"] == kit.PRICE_CENTS
+
+    def test_sends_the_buyer_to_the_channel_of_their_choice(self, paysim):
+        payment = kit.open_payment()
+
+        response = client_of(kit.BUYER_ID).post(
+            f"/api/payments/{payment.order_no}", {"channel": "wechat"}, content_type="application/json"
+        )
+
+        assert response.json()["channel"] == "wechat"
+        assert "/cashier/wechat?" in response.json()["cashier_url"]
+        assert paysim.visit(response.json()["cashier_url"])["out_trade_no"] == payment.order_no
+
+    def test_knows_no_other_channel(self):
+        response = client_of(kit.BUYER_ID).post(
+            f"/api/payments/{kit.open_payment().order_no}", {"channel": "barter"}, content_type="application/json"
+        )
+
+        assert response.status_code == 422
+
+    def test_says_try_again_when_the_gateway_gives_no_link(self, paysim):
+        payment = kit.open_payment()
+        paysim.fault("unavailable", out_trade_no=payment.order_no)
+        ask: dict[str, Any] = {"path": f"/api/payments/{payment.order_no}", "data": {"channel": "wechat"}}
+
+        assert client_of(kit.BUYER_ID).post(**ask, content_type="application/json").status_code == 503
+        assert client_of(kit.BUYER_ID).post(**ask, content_type="application/json").status_code == 200
 
     def test_answers_not_found_to_another_buyer(self):
         payment = kit.open_payment()

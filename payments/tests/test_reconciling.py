@@ -63,7 +63,12 @@ class TestMissingCallbacks:
         visit(paysim, payment, "alipay")
         asked: list[datetime] = []
         gateway = channels.GATEWAYS["alipay"]
-        monkeypatch.setattr(gateway, "query", lambda order_no, now: asked.append(now) or "OPEN", raising=False)
+
+        def nobody_paid(order_no: str, *, now: datetime) -> str:
+            asked.append(now)
+            return "OPEN"
+
+        monkeypatch.setattr(gateway, "query", nobody_paid)
 
         reconcile_every(30, until=timedelta(hours=6))
 
