@@ -17,7 +17,7 @@ Source: RocketMQ PlainAccessResource.parse (4.9), DefaultAuthorizationContextBui
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from mq import dialect
 from mq.broker.pop_receipts import normal_topic
@@ -30,6 +30,9 @@ from mq.remoting.codes import RequestCode as Code
 from mq.security.accounts import Account
 from mq.security.guard import Rule, administrator, anyone
 from mq.store.store import MessageStore
+
+#: Topics that an account's rights are remembered of.
+_REMEMBERED_MAX: Final = 1000
 
 
 def publishes(field: str) -> Rule:
@@ -145,7 +148,11 @@ def may_hear_of(account: Account | None, message: ReceivedMessage) -> bool:
 
 
 def _publish(account: Account, topic: str) -> str | None:
-    may = account.may_publish(topic, reserved=is_system_topic(topic))
+    may = account.publishing.get(topic)
+    if may is None:
+        if len(account.publishing) >= _REMEMBERED_MAX:
+            account.publishing.clear()
+        may = account.publishing[topic] = account.may_publish(topic, reserved=is_system_topic(topic))
     return None if may else f"publish to topic {topic[:150]}"
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import binascii
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Final
@@ -57,8 +57,12 @@ class Signer:
         return hmac.compare_digest(given, self._signature(without, body))
 
     def _signature(self, fields: Mapping[str, str], body: bytes) -> bytes:
+        return self.signature_of(_content(fields), body)
+
+    def signature_of(self, content: bytes, body: bytes) -> bytes:
+        """The same of what is signed, put together already: the values of the `signed_names`."""
         inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(_content(fields))
+        inner.update(content)
         inner.update(body)
         outer.update(inner.digest())
         return binascii.b2a_base64(outer.digest(), newline=False)
@@ -94,12 +98,17 @@ def _content(fields: Mapping[str, str]) -> bytes:
     return "".join(values_of(fields)).encode()
 
 
+def signed_names(names: Iterable[str]) -> list[str]:
+    """Those whose values are signed, in Java's order."""
+    return sorted((name for name in names if name != SIGNATURE), key=lambda name: name.encode("utf-16-be"))
+
+
 def _order(names: tuple[str, ...]) -> Callable[[Mapping[str, str]], tuple[str, ...]]:
     """Takes the values that are signed out of fields of these names, in Java's order.
 
     Clients differ in few sets of names, so they are kept: 0.7 us a signature. Strangers' names are not, beyond a limit.
     """
-    signed = sorted((name for name in names if name != SIGNATURE), key=lambda name: name.encode("utf-16-be"))
+    signed = signed_names(names)
     if len(signed) < 2:  # of one name `itemgetter` makes no tuple
         return lambda fields: tuple(fields[name] for name in signed)
     values_of = itemgetter(*signed)
