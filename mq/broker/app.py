@@ -60,6 +60,7 @@ from mq.message import Host
 from mq.remoting import not_here
 from mq.remoting.connection import Connection, Handler
 from mq.security.accounts_file import open_accounts
+from mq.security.accounts_watch import AccountsWatch
 from mq.security.guard import only_listed
 from mq.store.store import MessageStore
 
@@ -157,6 +158,8 @@ class Broker:
             self.pop_looking.polling,
             self.name_servers,
         ]
+        if self.accounts is not None:
+            self.services.append(AccountsWatch(config.accounts_path, self.accounts, self.name_servers.sign_anew))
         self._started: list[Service] = []
 
     @property

@@ -30,7 +30,7 @@ class Listener:
         on_close: Callable[[Connection], None],
     ) -> None:
         self._broker = broker
-        guard = Guard(broker.accounts, rules) if broker.accounts else None
+        guard = Guard(broker.accounts, rules) if broker.accounts is not None else None
         tls = broker.config.server_tls()
         self.server = RemotingServer(handlers, on_close=on_close, guard=guard, tls=tls)
         self.vip_server = RemotingServer(handlers, on_close=on_close, guard=guard, tls=tls)

@@ -45,6 +45,12 @@ class NameServers:
         self._tasks: list[asyncio.Task[None]] = []
         self._down: set[str] = set()
 
+    def sign_anew(self) -> None:
+        """The accounts have changed: sign as the administrator of now."""
+        credentials = self._broker.config.credentials(self._broker.accounts)
+        if credentials is not None:
+            self._client.sign_as(credentials)
+
     async def start(self) -> None:
         """Register once everywhere, then keep registered in the background."""
         await self.register_now()

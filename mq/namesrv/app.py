@@ -43,6 +43,7 @@ from mq.remoting.headers import (
 )
 from mq.remoting.server import RemotingServer
 from mq.security.accounts_file import open_accounts
+from mq.security.accounts_watch import AccountsWatch
 from mq.security.config import SECRET_KEYS
 from mq.security.guard import Guard, only_listed, who_asks
 
@@ -57,7 +58,9 @@ class NameServer:
         self.config = config or NameServerConfig()
         self.routes = RouteInfo()
         self.kv_config = KVConfig(self.config.kv_config_path.expanduser())
-        guard = Guard(open_accounts(self.config.accounts_path), PERMISSIONS) if self.config.acl else None
+        accounts = open_accounts(self.config.accounts_path) if self.config.acl else None
+        self._accounts_watch = AccountsWatch(self.config.accounts_path, accounts) if accounts is not None else None
+        guard = Guard(accounts, PERMISSIONS) if accounts is not None else None
         self.server = RemotingServer(
             {**not_here.handlers(), **only_listed(self._handlers(), PERMISSIONS)},
             on_close=self.routes.connection_closed,
@@ -75,9 +78,13 @@ class NameServer:
         self.kv_config.load()
         self.address = await self.server.start(self.config.bind_address, self.config.listen_port)
         self._scan_later()
+        if self._accounts_watch is not None:
+            await self._accounts_watch.start()
 
     async def stop(self) -> None:
         """Close every connection; brokers and clients go on with what they know."""
+        if self._accounts_watch is not None:
+            await self._accounts_watch.stop()
         if self._scan is not None:
             self._scan.cancel()
         await self.server.stop()

@@ -82,6 +82,12 @@ class RemotingClient:
                 raise AlreadyStopped("this client was closed while it was connecting") from None
             raise
 
+    def sign_as(self, credentials: Credentials) -> None:
+        """Sign with others from now on, on open connections as well."""
+        self._sign = RequestSigner(credentials)
+        for connection in self._connections.values():
+            connection.on_request = self._sign
+
     @property
     def connections(self) -> list[Connection]:
         """Those that are open now."""

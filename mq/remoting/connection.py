@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
         self._handlers = handlers
         self._throttles = throttles
         self._guard = guard
-        self._on_request = on_request
+        self.on_request = on_request
         self._limits = limits or ConnectionLimits()
         self._on_open = on_open
         self._close_listeners: list[CloseListener] = [on_close] if on_close else []
@@ -274,8 +274,8 @@ class Connection(asyncio.Protocol):
         self._next_opaque = self._next_opaque % 0x7FFFFFFF + 1
         command.opaque = self._next_opaque
         command.is_binary = self.speaks_binary
-        if self._on_request is not None:
-            self._on_request(command)
+        if self.on_request is not None:
+            self.on_request(command)
 
     def _process(self, commands: list[RemotingCommand]) -> None:
         for position, command in enumerate(commands):

@@ -66,13 +66,17 @@ class Accounts:
     """All accounts of a server, by access key."""
 
     def __init__(self, accounts: Iterable[Account]) -> None:
-        self._by_key: Final = {account.access_key: account for account in accounts}
-        self._by_name: Final = {key.encode(): account for key, account in self._by_key.items()}
+        self._by_key = {account.access_key: account for account in accounts}
+        self._by_name = {key.encode(): account for key, account in self._by_key.items()}
         # Whoever names no account is measured against a key nobody has, so that guessing names takes as long as keys.
         self._nobody: Final = Account("", secrets.token_hex())
 
     def __iter__(self) -> Iterator[Account]:
         return iter(self._by_key.values())
+
+    def become(self, others: Accounts) -> None:
+        """Hold these from now on, and no others."""
+        self._by_key, self._by_name = others._by_key, others._by_name
 
     def signed_by(self, fields: Mapping[str, str], body: bytes) -> Account | None:
         """The account whose signature a request carries; None for an unknown account and a wrong signature alike."""

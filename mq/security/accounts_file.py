@@ -70,7 +70,7 @@ def create(path: Path) -> None:
     Raises: ConfigError: it cannot be written.
     """
     text = (
-        "# Accounts of this broker (RocketMQ's plain_acl.yml). Keep it secret; a restart reads it anew.\n"
+        "# Accounts of this broker (RocketMQ's plain_acl.yml). Keep it secret; a change counts within seconds.\n"
         "accounts:\n"
         f"- accessKey: millrace-admin\n  secretKey: {secrets.token_urlsafe(24)}\n  admin: true\n"
         f"- accessKey: millrace-app\n  secretKey: {secrets.token_urlsafe(24)}\n  admin: false\n"

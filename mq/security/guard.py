@@ -73,6 +73,7 @@ class Guard:
         fields = command.raw_ext = ext_fields.decode(raw)
         account = self._accounts.signed_by(fields, command.body)
         if account is None:
+            connection.attributes.pop(_ACCOUNT, None)
             _note(connection, f"request code {command.code} is not signed by an account here")
             raise _refusal(f"check signature failed: no such account, or a wrong Signature ({ACCESS_KEY}, Signature)")
         if isinstance(raw, BinaryExt):
