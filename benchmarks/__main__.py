@@ -1,7 +1,7 @@
 """`python -m benchmarks`: measure rows, keep the figures, write the page.
 
 Progress goes to stderr, one line for each round. Exit status 1 when a row could not be measured, or when a ratio is
-below `--at-least`. An interrupted run leaves no process and no folder behind; `--continue` goes on with the rows that
+below `--at-least`; 130 when it was interrupted. An interrupted run leaves no process and no folder behind; `--continue` goes on with the rows that
 are missing.
 """
 
@@ -42,7 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = Results(options.results)
     missing = [name for name in names if not (options.go_on and results.is_measured(name))]
     directory = options.directory or Path(tempfile.gettempdir())
-    _play([row for name, row in known.items() if name in missing], _pace(options), results, directory)
+    try:
+        _play([row for name, row in known.items() if name in missing], _pace(options), results, directory)
+    except KeyboardInterrupt:
+        print("interrupted: --continue goes on with the rows that are missing", file=sys.stderr)
+        return 130
     if not options.quick:
         page.update(COMPARISON, GROWTH, results)
     return _verdict([known[name] for name in names], results, options.at_least)
