@@ -1,8 +1,8 @@
 """`python -m benchmarks`: measure rows, keep the figures, write the page.
 
 Progress goes to stderr, one line for each round. Exit status 1 when a row could not be measured, or when a ratio is
-below `--at-least`; 130 when it was interrupted. An interrupted run leaves no process and no folder behind; `--continue` goes on with the rows that
-are missing.
+below `--at-least`; 130 when it was interrupted. An interrupted run leaves no process and no folder behind; `--continue`
+goes on with the rows that are missing.
 """
 
 from __future__ import annotations
