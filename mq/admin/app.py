@@ -31,6 +31,7 @@ def families() -> list[Family]:
         clusters,
         connections,
         consumers,
+        exporting,
         messages,
         name_servers,
         offsets,
@@ -42,7 +43,7 @@ def families() -> list[Family]:
 
     modules = (
         *(topics, clusters, brokers, name_servers, consumers, connections),
-        *(offsets, queries, messages, sending, statistics),
+        *(offsets, queries, messages, sending, statistics, exporting),
     )
     return [module.COMMANDS for module in modules]
 

@@ -10,10 +10,15 @@ _CONTROLLER: Final = (
 _STATIC: Final = "there are no static topics here: make an ordinary one with updateTopic"
 _ROCKSDB: Final = "the store keeps its queues in files, not in RocksDB"
 _COLD: Final = "cold data is not held back here, and the log is read one way only"
-_EXPORT: Final = "not written to files of its own: ask with --json (topicList, getBrokerConfig, brokerStatus)"
+_POP_RECORD: Final = (
+    "POP keeps its records in a topic here (rmq_sys_REVIVE_LOG_...): there is no other store to export from"
+)
 _COMPACTION: Final = "there are no compaction topics here"
 _CONTAINER: Final = "there is no broker container here: start another broker with python -m mq broker"
-_ACCOUNTS: Final = "accounts and permissions are not changed by this tool"
+_ACCOUNTS: Final = (
+    "accounts stand in a file here (plain_acl.yml), which is read again when it changes; "
+    "ask an Apache RocketMQ with its own mqadmin"
+)
 
 SENTENCES: Final[dict[str, str]] = {
     **dict.fromkeys(
@@ -32,7 +37,7 @@ SENTENCES: Final[dict[str, str]] = {
         ),
         _COLD,
     ),
-    **dict.fromkeys(("exportMetadata", "exportConfigs", "exportMetrics", "exportPopRecord"), _EXPORT),
+    "exportPopRecord": _POP_RECORD,
     **dict.fromkeys(("addBroker", "removeBroker"), _CONTAINER),
     "dumpCompactionLog": _COMPACTION,
     **dict.fromkeys(

@@ -104,6 +104,16 @@ class AdminCalls:
         response = await self._brokers.call(address, RequestCode.GET_TOPIC_CONFIG, header)
         return bodies.TopicConfig.from_json(response.body)
 
+    async def topic_configs(self, address: str) -> dict[str, bodies.TopicConfig]:
+        """Every topic of the broker, its own ones included."""
+        response = await self._brokers.call(address, RequestCode.GET_ALL_TOPIC_CONFIG)
+        return bodies.TopicConfigSerializeWrapper.from_json(response.body).topic_config_table
+
+    async def system_topics(self, address: str) -> list[str]:
+        """The topics that are the broker's own."""
+        response = await self._brokers.call(address, RequestCode.GET_SYSTEM_TOPIC_LIST_FROM_BROKER)
+        return sorted(bodies.TopicList.from_json(response.body).topic_list)
+
     async def delete_topic(self, address: str, topic: str) -> None:
         header = headers.DeleteTopicRequestHeader(topic=topic)
         await self._brokers.call(address, RequestCode.DELETE_TOPIC_IN_BROKER, header)
