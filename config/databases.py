@@ -45,5 +45,9 @@ def _pool(size: int) -> dict[str, int]:
     return {"min_size": 0, "max_size": size, "timeout": 1, "reconnect_timeout": 1}
 
 
+def embedded_shipsim_url(data: Path) -> str:
+    return f"unix://{socket_directory(data)}/shipsim.sock"
+
+
 def embedded_redis_url(data: Path) -> str:
     return f"unix://{socket_directory(data)}/redis.sock"

@@ -87,6 +87,8 @@ class Environment(BaseSettings):
     #: Where buyers reach the shop and the third party; the supervisor sets them for every process it starts.
     web_url: str = "http://127.0.0.1:8000"
     paysim_url: str = "http://127.0.0.1:8001"
+    #: Warehouse and carrier: `unix:///path` or `http://host:port`; unset, those of the data directory.
+    shipsim_url: str | None = None
     #: Where the shop itself reaches the third party, and the third party the shop, when that is not where buyers do.
     gateway_url: str | None = None
     notify_url: str | None = None

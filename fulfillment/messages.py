@@ -70,3 +70,44 @@ class ReturnReceived(Event, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         return self.refund_no
+
+
+class PackShipment(Event, frozen=True, kw_only=True):
+    """Fulfillment to itself: ask the warehouse to pack, or whether it has."""
+
+    topic: ClassVar[str] = FULFILLMENT_WORK
+    order_no: str
+    attempt: int = 1
+
+    @property
+    def key(self) -> str:
+        return f"{self.order_no}:{self.attempt}"
+
+
+class DispatchShipment(PackShipment, frozen=True, kw_only=True):
+    """Fulfillment to itself: hand the parcel to the carrier."""
+
+
+class TrackShipment(PackShipment, frozen=True, kw_only=True):
+    """Fulfillment to itself: ask the carrier where the parcel is."""
+
+
+class SettleStop(Event, frozen=True, kw_only=True):
+    """Fulfillment to itself: find out whether the units of a refund can still be kept."""
+
+    topic: ClassVar[str] = FULFILLMENT_WORK
+    order_no: str
+    refund_no: str
+    attempt: int = 1
+
+    @property
+    def key(self) -> str:
+        return f"{self.refund_no}:{self.attempt}"
+
+
+class RecallParcel(SettleStop, frozen=True, kw_only=True):
+    """Fulfillment to itself: ask the carrier to bring the parcel back."""
+
+
+class FetchReturn(SettleStop, frozen=True, kw_only=True):
+    """Fulfillment to itself: have a buyer's parcel fetched, or ask where it is."""

@@ -46,6 +46,7 @@ CLOCK_OFFSET_FILE = _environment.clock_offset_file
 MILLRACE_DATA = _environment.data.absolute()
 WEB_URL = _environment.web_url
 PAYSIM_URL = _environment.paysim_url
+SHIPSIM_URL = _environment.shipsim_url or databases.embedded_shipsim_url(_environment.data)
 PAYMENT_GATEWAY_URL = _environment.gateway_url
 PAYMENT_NOTIFY_URL = _environment.notify_url
 #: Who we are at the payment companies (two numbers at each), our private key, and the folder where keys change hands.

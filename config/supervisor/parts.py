@@ -118,6 +118,7 @@ def plan(data: Path, environment: Environment, ports: Mapping[str, int]) -> Plan
         *([] if environment.redis_url else [_redis(data, sockets, shared)]),
         *([] if environment.mq_namesrv_addr else [_broker(data, ports, shared)]),
         _paysim(data, paysim, ports["paysim"], shared),
+        *([] if environment.shipsim_url else [_shipsim(data, sockets, shared)]),
         Part("setup", 2, (*_MANAGE, "setup"), "tables, topics, sample data", shared),
         _web(web, ports["web"], shared),
         _consumers(data, shared),
@@ -170,6 +171,16 @@ def _paysim(data: Path, url: str, port: int, environment: Mapping[str, str]) -> 
         *("--keys", str(data / "keys"), "--clock-offset-file", str(data_directory.clock_offset_file(data))),
     )
     return Part("paysim", 1, command, url, environment, "ready paysim=", health.http(f"{url}/healthz"))
+
+
+def _shipsim(data: Path, sockets: Path, environment: Mapping[str, str]) -> Part:
+    socket = sockets / "shipsim.sock"
+    command = (
+        *(_PYTHON, "-m", "shipsim", "--data", str(data / "shipsim"), "--listen", f"unix:{socket}"),
+        *("--clock-offset-file", str(data_directory.clock_offset_file(data))),
+    )
+    alive = Probe(socket, b"GET /healthz HTTP/1.0\r\n\r\n", b"HTTP/1.1 200")
+    return Part("shipsim", 1, command, str(socket), environment, "ready shipsim=", alive)
 
 
 def _consumers(data: Path, environment: Mapping[str, str]) -> Part:

@@ -90,7 +90,7 @@ class TestPlan:
     def test_starts_everything_by_default(self, tmp_path):
         names, external = self.names(Environment(data=tmp_path))
 
-        assert names == ["postgres", "redis", "broker", "paysim", "setup", "web", "consumers", "sweeper"]
+        assert names == ["postgres", "redis", "broker", "paysim", "shipsim", "setup", "web", "consumers", "sweeper"]
         assert external == {}
 
     def test_starts_nothing_that_the_environment_says_is_elsewhere(self, tmp_path, monkeypatch):
@@ -101,7 +101,7 @@ class TestPlan:
 
         names, external = self.names(Environment(data=tmp_path))
 
-        assert names == ["paysim", "setup", "web", "consumers", "sweeper"]
+        assert names == ["paysim", "shipsim", "setup", "web", "consumers", "sweeper"]
         assert external["broker"] == "mq.example:9876"
         assert parts.needed_ports(Environment(data=tmp_path)) == ["web", "paysim"]
 

@@ -118,7 +118,9 @@ class Machine:
         folders = self._folders(name)
         places = "|".join(map(re.escape, folders))
         text = re.sub(rf"(?<![\w/])(?:{places})(?![\w.-])", lambda match: str(folders[match[0]]), text)
-        text = re.sub(r"\b(?:postgres|redis|broker|paysim|web)(?=:\d)|172\.31\.87\.10|0\.0\.0\.0", "127.0.0.1", text)
+        text = re.sub(
+            r"\b(?:postgres|redis|broker|paysim|shipsim|web)(?=:\d)|172\.31\.87\.10|0\.0\.0\.0", "127.0.0.1", text
+        )
         return re.sub(r"(?:(?<=:)|(?<= )|^)\d{4,5}\b", lambda match: str(self._ports[int(match[0])]), text)
 
     def _folders(self, name: str) -> dict[str, Path]:

@@ -108,10 +108,10 @@ def test_the_shop_it_describes_takes_the_tour(
     secrets_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tmp_path.chmod(0o755)
-    machine = Machine(tmp_path, secrets_folder, _free_ports((5432, 6379, 8000, 8001, 9876, 10911)))
+    machine = Machine(tmp_path, secrets_folder, _free_ports((5432, 6379, 8000, 8001, 8002, 9876, 10911)))
     with contextlib.ExitStack() as shop:
         shop.enter_context(machine.postgres())
-        for name in ("broker", "paysim"):
+        for name in ("broker", "paysim", "shipsim"):
             shop.enter_context(machine.running(name))
         shop.enter_context(machine.redis())
         machine.run("setup")

@@ -9,6 +9,7 @@ import pytest
 from mq.clock import move_offset_file
 from payments.gateway import keys
 from paysim.testing import PaysimProcess
+from shipsim.testing import ShipsimProcess
 from tests.flows.shop import Shop, running_shop
 
 
@@ -17,6 +18,8 @@ def shop(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iter
     """A shop that has just opened: nobody's orders but this test's, at the payment company, too."""
     clock_file = tmp_path / "clock-offset"
     move_offset_file(clock_file, 0)
+    # Nobody is there to pack unless a test says so: then an order stays PAID, and its parcel is asked for in vain.
+    settings.SHIPSIM_URL = f"unix://{tmp_path}/shipsim.sock"
     with PaysimProcess(tmp_path, clock_offset_file=clock_file) as paysim:
         settings.CLOCK_OFFSET_FILE = clock_file
         settings.PAYSIM_URL = paysim.url
@@ -25,3 +28,10 @@ def shop(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iter
         keys.own()
         with running_shop(tmp_path, paysim, clock_file, settings, monkeypatch) as shop:
             yield shop
+
+
+@pytest.fixture
+def partners(tmp_path: Path, shop: Shop) -> Iterator[ShipsimProcess]:
+    """The warehouse and the carrier of that shop."""
+    with ShipsimProcess(tmp_path, clock_offset_file=tmp_path / "clock-offset") as process:
+        yield process

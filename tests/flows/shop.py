@@ -13,7 +13,7 @@ import secrets
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from accounts.services import registering
 from common import tokens
 from common.clock import now
 from config.environment import SERVICES
+from fulfillment.partners import client as partners
 from inventory.services import catalog
 from messaging import topics, transactions
 from messaging.registry import registry
@@ -68,6 +69,23 @@ class Buyer:
     def cancel(self, order_no: str) -> httpx.Response:
         return self.http.post(f"/orders/{order_no}/cancel")
 
+    def receive(self, order_no: str) -> httpx.Response:
+        return self.http.post(f"/orders/{order_no}/receipt")
+
+    def ask_back(self, order_no: str, **quantities: int) -> str:
+        """Some units, or all that is left; the refund's number."""
+        lines = [{"sku": sku, "quantity": quantity} for sku, quantity in quantities.items()]
+        headers = {"Idempotency-Key": secrets.token_hex(8)}
+        body = {"lines": lines} if lines else {}
+        answer = self.http.post(f"/orders/{order_no}/refunds", json=body, headers=headers)
+        assert answer.status_code == 202, answer.text
+        refund_no: str = answer.json()["refund_no"]
+        return refund_no
+
+    def refund(self, order_no: str, refund_no: str) -> dict[str, Any]:
+        [found] = [one for one in self._get_list(f"/orders/{order_no}/refunds") if one["refund_no"] == refund_no]
+        return found
+
     def payment(self, order_no: str) -> dict[str, Any]:
         return self._get(f"/payments/{order_no}")
 
@@ -77,6 +95,10 @@ class Buyer:
     def cashier_url(self, order_no: str) -> str:
         """Asked once: an order that waits to be paid can be paid."""
         return str(self.http.post(f"/payments/{order_no}").raise_for_status().json()["cashier_url"])
+
+    def _get_list(self, path: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.http.get(path).raise_for_status().json()
+        return found
 
     def _get(self, path: str) -> dict[str, Any]:
         body: dict[str, Any] = self.http.get(path).raise_for_status().json()
@@ -108,6 +130,9 @@ class Shop:
     def pay(self, cashier_url: str) -> None:
         visit = self.paysim.visit(cashier_url)
         self.paysim.press(visit["token"]).raise_for_status()
+
+    def now(self) -> datetime:
+        return now()
 
     def travel(self, time: timedelta) -> None:
         move_offset_file(self._clock_file, round(time.total_seconds() * 1000))
@@ -142,6 +167,9 @@ def running_shop(
     root: Path, paysim: PaysimProcess, clock_file: Path, settings: Any, patch: pytest.MonkeyPatch
 ) -> Iterator[Shop]:
     with _event_loop() as call, contextlib.ExitStack() as stack:
+        for third_party in (gateway, partners):  # An earlier test's connections go to others.
+            third_party.close_connections()
+            stack.callback(third_party.close_connections)
         broker = AsyncExitStack()
         settings.MQ_NAMESRV_ADDR = call(_start_broker(broker, root / "mq", clock_file))
         stack.callback(lambda: call(broker.aclose()))
@@ -151,8 +179,6 @@ def running_shop(
         settings.WEB_URL = stack.enter_context(_web_server())
         shop = Shop(url=settings.WEB_URL, clock_file=clock_file, paysim=paysim)
         stack.callback(shop.close)
-        gateway.close_connections()  # An earlier test's go to another payment company.
-        stack.callback(gateway.close_connections)
         yield shop
 
 
