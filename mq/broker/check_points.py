@@ -106,11 +106,18 @@ def ack_of(key: Key, queue_offsets: list[int], broker_name: str) -> AckMsg:
     return ack
 
 
-def to_record(entry: Entry, *, revive_topic: str, revive_queue: int, now_ms: int, host: Host) -> RecordFields:
+def to_record(
+    entry: Entry, *, revive_topic: str, revive_queue: int, now_ms: int, deliver_at_ms: int, host: Host
+) -> RecordFields:
     """The message that is stored for an entry of the log."""
     tag, unique = _names_of(entry)
     text = names.encode(
-        {names.TAGS: tag, names.UNIQ_KEY: f"{unique}@{tag}", names.TIMER_DELIVER_MS: str(now_ms), names.WAIT: "true"}
+        {
+            names.TAGS: tag,
+            names.UNIQ_KEY: f"{unique}@{tag}",
+            names.TIMER_DELIVER_MS: str(deliver_at_ms),
+            names.WAIT: "true",
+        }
     )
     return RecordFields(
         topic=revive_topic,

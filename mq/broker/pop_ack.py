@@ -14,7 +14,7 @@ import binascii
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from mq.broker.check_points import AckMsg, Key, PopCheckPoint, ack_of
+from mq.broker.check_points import MAX_MESSAGES, REVIVE_QUEUE_COUNT, AckMsg, Key, PopCheckPoint, ack_of
 from mq.broker.pop import MAX_INVISIBLE_MS
 from mq.broker.pop_receipts import ORDER_QUEUE, Receipt, topic_of_kind
 from mq.errors import InvalidMessage, MQError, ResponseError
@@ -52,8 +52,8 @@ class PopAckProcessor:
     def _ack(self, connection: Connection, command: RemotingCommand) -> RemotingCommand | None:
         header = command.header(AckMessageRequestHeader)
         receipt, key = self._key_of(header)
-        is_ordered = receipt.revive_queue == ORDER_QUEUE
-        if not self._acknowledge(key, [header.offset], is_ordered=is_ordered):
+        due_ms = receipt.pop_time_ms + receipt.invisible_ms
+        if not self._acknowledge(key, [header.offset], revive_queue=receipt.revive_queue, due_ms=due_ms):
             return command.respond()
         return self._answer_later(connection, command, command.respond())
 
@@ -64,22 +64,37 @@ class PopAckProcessor:
             raise ResponseError(ResponseCode.NO_MESSAGE, "a batch without acknowledgements")
         if len(body.acks) > MAX_BATCH_ENTRIES:
             raise InvalidMessage(f"a batch of {len(body.acks)} entries, {MAX_BATCH_ENTRIES} at most")
-        entries = [(_key_of(ack), _queue_offsets(ack), ack.revive_queue_id == ORDER_QUEUE) for ack in body.acks]
+        entries = [(_key_of(ack), _queue_offsets(ack), ack) for ack in body.acks]
         is_changed = False
-        for key, queue_offsets, is_ordered in entries:
-            is_changed |= self._acknowledge(key, queue_offsets, is_ordered=is_ordered)
+        for key, queue_offsets, ack in entries:
+            due_ms = ack.pop_time + ack.invisible_time
+            is_changed |= self._acknowledge(key, queue_offsets, revive_queue=ack.revive_queue_id, due_ms=due_ms)
         return self._answer_later(connection, command, command.respond()) if is_changed else command.respond()
 
-    def _acknowledge(self, key: Key, queue_offsets: list[int], *, is_ordered: bool) -> bool:
+    def _acknowledge(self, key: Key, queue_offsets: list[int], *, revive_queue: int, due_ms: int) -> bool:
         """Put what is not acknowledged yet into the log; False when that is nothing."""
-        if is_ordered:
+        if revive_queue == ORDER_QUEUE:
             return self._acknowledge_in_order(key, queue_offsets)
         pending = self._revive.find(key)
-        fresh = [] if pending is None else sorted(pending.left.intersection(queue_offsets))
-        if pending is not None and fresh:
+        if pending is None:
+            return self._acknowledge_ahead(key, queue_offsets, revive_queue, due_ms)
+        fresh = sorted(pending.left.intersection(queue_offsets))
+        if fresh:
             ack = ack_of(pending.point.key, fresh, self._broker.config.broker_name)
             self._revive.append(ack, pending.revive_queue)
         return bool(fresh)
+
+    def _acknowledge_ahead(self, key: Key, queue_offsets: list[int], revive_queue: int, due_ms: int) -> bool:
+        """Of a check point that RocketMQ gave, and that is still under way by the time wheel: this one comes behind it.
+
+        Or the whole check point is acknowledged; then the entry says nothing new.
+        """
+        is_due = not 0 < due_ms - self._broker.clock.now_ms() <= MAX_INVISIBLE_MS
+        if is_due or not 0 < len(queue_offsets) <= MAX_MESSAGES or not 0 <= revive_queue < REVIVE_QUEUE_COUNT:
+            return False
+        ack = ack_of(key, sorted(queue_offsets), self._broker.config.broker_name)
+        self._revive.append_by_wheel(ack, revive_queue, due_ms)
+        return True
 
     def _acknowledge_in_order(self, key: Key, queue_offsets: list[int]) -> bool:
         queue, is_changed = (key.group, key.topic, key.queue_id), False

@@ -19,7 +19,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mq.broker import check_points
+from mq.broker import check_points, delay
 from mq.broker.background import Background
 from mq.broker.check_points import (
     ACK_TAG,
@@ -125,12 +125,20 @@ class ReviveService:
         """Put an entry into the log. Raises: StoreNotWritable."""
         self._broker.store.append(self.to_record(entry, revive_queue))
 
-    def to_record(self, entry: Entry, revive_queue: int) -> RecordFields:
+    def append_by_wheel(self, entry: Entry, revive_queue: int, deliver_at_ms: int) -> None:
+        """Have an entry come into the log later. Raises: StoreNotWritable.  ResponseError: there is no time wheel."""
+        fields = self.to_record(entry, revive_queue, deliver_at_ms)
+        properties, now_ms = names.decode(fields.properties_text), self._broker.clock.now_ms()
+        self._broker.store.append(delay.redirect(fields, properties, now_ms=now_ms, config=self._broker.config))
+
+    def to_record(self, entry: Entry, revive_queue: int, deliver_at_ms: int | None = None) -> RecordFields:
+        now_ms = self._broker.clock.now_ms()
         return check_points.to_record(
             entry,
             revive_topic=self.topic,
             revive_queue=revive_queue,
-            now_ms=self._broker.clock.now_ms(),
+            now_ms=now_ms,
+            deliver_at_ms=now_ms if deliver_at_ms is None else deliver_at_ms,
             host=self._broker.store_host,
         )
 

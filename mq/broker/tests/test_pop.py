@@ -7,18 +7,20 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mq.broker.app import Broker
-from mq.broker.check_points import REVIVE_GROUP
+from mq.broker.check_points import REVIVE_GROUP, PopCheckPoint
 from mq.broker.pop import MAX_INVISIBLE_MS
 from mq.broker.tests.popping import INVISIBLE_MS, PopConsumer, pass_time
 from mq.broker.tests.wire import Wire, messages, start_broker, until
 from mq.message import record
 from mq.remoting.codes import RequestCode, ResponseCode
+from mq.remoting.headers import AckMessageRequestHeader
 
 RETRIES = "%RETRY%orders_order-events"
 
@@ -398,6 +400,30 @@ class TestTheReviveLog:
         await broker.revive.round()
 
         assert broker.offsets.get(*queue) == 1
+
+
+class TestACheckPointUnderWayByTheTimeWheel:
+    """RocketMQ, which gave the messages, sent it off so; its receipts come back to us before it does."""
+
+    async def test_is_acknowledged_before_it_is_there(self, wire: Wire, consumer: PopConsumer, broker: Broker):
+        """Guarded by `PopAckProcessor._acknowledge_ahead`."""
+        assert await consumer.pop() == []  # the group exists
+        await send(wire, b"placed", b"paid")
+        now_ms = broker.clock.now_ms()
+        point = PopCheckPoint("order-events", "orders", 0, 0, now_ms, INVISIBLE_MS, 2, [0, 1], "broker-a")
+        broker.revive.append_by_wheel(point, 3, now_ms + INVISIBLE_MS - 1000)
+        broker.offsets.commit("orders", "order-events", 0, 2)
+        words = f"0 {now_ms} {INVISIBLE_MS} 3 0 broker-a 0 1"
+        header = AckMessageRequestHeader("orders", "order-events", 0, words, 1)
+
+        assert (await wire.call(RequestCode.ACK_MESSAGE, header)).code == 0
+
+        log_end = partial(broker.store.max_offset, broker.revive.topic, 3)
+        await until(lambda: broker.store.max_offset("rmq_sys_wheel_timer", 0) == 2)
+        broker.clock.advance(INVISIBLE_MS + 1000)  # type: ignore[attr-defined]
+        await until(lambda: log_end() == 2)
+        await pass_time(broker, 1000)
+        assert await consumer.bodies() == [b"placed"]
 
 
 class TestACrash:
