@@ -20,6 +20,7 @@ from mq.client.arrivals import Arrivals
 from mq.client.assigned_queue import AssignedQueue
 from mq.client.background import cancel, spawn
 from mq.client.consume_statistics import ConsumeStatistics
+from mq.client.expression_check import check_expressions
 from mq.client.instance import Client
 from mq.client.offset_store import ConsumeFromWhere, OffsetStore
 from mq.client.process_queue import FlowLimits, ProcessQueue
@@ -27,7 +28,7 @@ from mq.client.push_consumer import subscription_data
 from mq.client.rebalance import Rebalance
 from mq.client.results import ConsumeResult
 from mq.client.settings import ClientSettings
-from mq.client.subscription import ALL, Subscription
+from mq.client.subscription import ALL, Subscription, Wanted
 from mq.clock import Clock
 from mq.errors import MQError, ResponseError
 from mq.message import MessageQueue, ReceivedMessage
@@ -97,12 +98,20 @@ class LitePullConsumer:
     # ---- life
 
     async def start(self) -> None:
-        """Join the group. Queues come with `subscribe` or `assign`, before or after."""
+        """Join the group. Queues come with `subscribe` or `assign`, before or after.
+
+        Raises: ResponseError: as `subscribe`.
+        """
         await self.client.join_consumer(self)
         self._is_running = True
         self._tasks = [spawn(self._commit_offsets(), f"offsets of group {self.group}")]
         if self._subscriptions:
-            await self._join()
+            try:
+                await check_expressions(self.client, self.group, map(subscription_data, self._subscriptions.values()))
+                await self._join()
+            except BaseException:
+                await self.stop()
+                raise
 
     async def stop(self) -> None:
         """Commit, and leave the group; what the last `poll` gave counts as done."""
@@ -135,31 +144,39 @@ class LitePullConsumer:
 
     # ---- whose queues
 
-    async def subscribe(self, topic: str, tags: str | list[str] | tuple[str, ...] = ALL) -> None:
+    async def subscribe(self, topic: str, tags: Wanted = ALL) -> None:
         """Want a topic, as `PushConsumer.subscribe`, and share its queues with the group's other members.
 
         Raises: InvalidMessage: a topic that RocketMQ does not allow.  ValueError: queues were assigned already.
+            ResponseError: a broker does not understand the expression, and says why (23), or filters by none (1);
+            of a consumer that is not running yet `start` says so.
         """
         if self._has_assigned:
             raise ValueError(f"consumer group {self.group!r} was assigned queues: it cannot subscribe as well")
         topic = self.client.namespace.wrap(topic)
-        self._subscriptions[topic] = Subscription.parse(topic, tags, self.client.clock.now_ms())
+        subscription = Subscription.parse(topic, tags, self.client.clock.now_ms())
+        if self._is_running:
+            await check_expressions(self.client, self.group, [subscription_data(subscription)])
+        self._subscriptions[topic] = subscription
         if self._is_running:
             await self._join()
 
-    async def assign(self, queues: Iterable[MessageQueue], tags: str | list[str] | tuple[str, ...] = ALL) -> None:
+    async def assign(self, queues: Iterable[MessageQueue], tags: Wanted = ALL) -> None:
         """Take exactly these queues, whoever else does; an earlier assignment is forgotten.
 
         Raises: ValueError: it has subscribed already.  MQError: the brokers did not say where the group stands.
+            ResponseError: as `subscribe`; the assignment is as it was then.
         """
         if self._rebalance is not None or (self._subscriptions and not self._has_assigned):
             raise ValueError(f"consumer group {self.group!r} has subscribed: it cannot be assigned queues as well")
         self.client.check_usable()
-        self._has_assigned = True
         wanted = frozenset(map(self.client.namespace.wrap_queue, queues))
+        subscriptions = {topic: Subscription.parse(topic, tags, 0) for topic in {queue.topic for queue in wanted}}
+        await check_expressions(self.client, self.group, map(subscription_data, subscriptions.values()))
+        self._has_assigned = True
         for queue in self._assigned.keys() - wanted:
             self._give_up(queue)
-        self._subscriptions = {queue.topic: Subscription.parse(queue.topic, tags, 0) for queue in wanted}
+        self._subscriptions = subscriptions
         await self.client.routes.refresh(self._subscriptions)
         for queue in sorted(wanted - self._assigned.keys()):
             await self._take(queue)

@@ -1,23 +1,25 @@
 """Consumers for code that is not asyncio: the same methods without `await`, from any number of threads.
 
-They run in the loop thread of the process that starts them, beside the producers of `mq.client.sync`.
+They run in the loop thread of the process that starts them, beside the producers of `mq.client.sync`; unlike these they
+are started where they are used, because a member that nobody listens to would hold its group's queues back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, Generic, Self, TypeVar
 
 from mq.client.handlers import PlainHandler
+from mq.client.lite_pull_consumer import POLL_TIMEOUT_S, LitePullConsumer
 from mq.client.loop_thread import LoopThread, loop_thread
 from mq.client.pull_consumer import PullConsumer
 from mq.client.push_consumer import PushConsumer
 from mq.client.results import PullResult
 from mq.client.subscription import ALL, Wanted
 from mq.errors import AlreadyStopped
-from mq.message import MessageQueue
+from mq.message import MessageQueue, ReceivedMessage
 
-AnyConsumer = TypeVar("AnyConsumer", bound=PushConsumer | PullConsumer)
+AnyConsumer = TypeVar("AnyConsumer", bound=PushConsumer | PullConsumer | LitePullConsumer)
 Result = TypeVar("Result")
 
 
@@ -37,17 +39,20 @@ class _SyncConsumer(Generic[AnyConsumer]):
 
     def stop(self) -> None:
         """As the asyncio class; also without having started, or in a forked child, where nothing is to be done."""
-        consumer, thread = self._consumer, self._thread
-        self._consumer = self._thread = None
-        if consumer is not None and thread is not None and thread is loop_thread():
-            thread.call(consumer.stop)
+        self._leave(lambda consumer: consumer.stop())
 
     def __enter__(self) -> Self:
         self.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+    def __exit__(self, kind: type[BaseException] | None, *details: Any) -> None:
+        self._leave(lambda consumer: consumer.__aexit__(kind, *details))
+
+    def _leave(self, how: Callable[[AnyConsumer], Coroutine[Any, Any, None]]) -> None:
+        consumer, thread = self._consumer, self._thread
+        self._consumer = self._thread = None
+        if consumer is not None and thread is not None and thread is loop_thread():
+            thread.call(lambda: how(consumer))
 
     @property
     def _running(self) -> AnyConsumer:
@@ -129,3 +134,67 @@ class SyncPullConsumer(_SyncConsumer[PullConsumer]):
     def max_offset(self, queue: MessageQueue) -> int:
         """As `PullConsumer.max_offset`."""
         return self._call(lambda consumer: consumer.max_offset(queue))
+
+
+class SyncLitePullConsumer(_SyncConsumer[LitePullConsumer]):
+    """As `LitePullConsumer`, whose options it takes.
+
+    ```
+    with SyncLitePullConsumer("reports") as consumer:
+        consumer.subscribe("order-events")
+        while messages := consumer.poll():
+            ...
+    ```
+    """
+
+    def __init__(self, group: str, **options: Any) -> None:
+        super().__init__(lambda: LitePullConsumer(group, **options))
+
+    def subscribe(self, topic: str, tags: Wanted = ALL) -> None:
+        """As `LitePullConsumer.subscribe`."""
+        self._call(lambda consumer: consumer.subscribe(topic, tags))
+
+    def assign(self, queues: Iterable[MessageQueue], tags: Wanted = ALL) -> None:
+        """As `LitePullConsumer.assign`."""
+        self._call(lambda consumer: consumer.assign(queues, tags))
+
+    def queues(self, topic: str) -> tuple[MessageQueue, ...]:
+        """As `LitePullConsumer.queues`."""
+        return self._call(lambda consumer: consumer.queues(topic))
+
+    @property
+    def assignment(self) -> frozenset[MessageQueue]:
+        """As `LitePullConsumer.assignment`."""
+        return self._in_loop(lambda consumer: consumer.assignment)
+
+    def poll(self, timeout_s: float = POLL_TIMEOUT_S) -> list[ReceivedMessage]:
+        """As `LitePullConsumer.poll`."""
+        return self._call(lambda consumer: consumer.poll(timeout_s))
+
+    def seek(self, queue: MessageQueue, queue_offset: int) -> None:
+        """As `LitePullConsumer.seek`."""
+        self._in_loop(lambda consumer: consumer.seek(queue, queue_offset))
+
+    def pause(self, *queues: MessageQueue) -> None:
+        """As `LitePullConsumer.pause`."""
+        self._in_loop(lambda consumer: consumer.pause(*queues))
+
+    def resume(self, *queues: MessageQueue) -> None:
+        """As `LitePullConsumer.resume`."""
+        self._in_loop(lambda consumer: consumer.resume(*queues))
+
+    def commit(self, offsets: Mapping[MessageQueue, int] | None = None) -> None:
+        """As `LitePullConsumer.commit`."""
+        self._call(lambda consumer: consumer.commit(offsets))
+
+    def committed_offset(self, queue: MessageQueue) -> int | None:
+        """As `LitePullConsumer.committed_offset`."""
+        return self._call(lambda consumer: consumer.committed_offset(queue))
+
+    def _in_loop(self, work: Callable[[LitePullConsumer], Result]) -> Result:
+        """For what does not wait, yet belongs to the loop."""
+
+        async def run(consumer: LitePullConsumer) -> Result:
+            return work(consumer)
+
+        return self._call(run)

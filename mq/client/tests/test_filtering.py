@@ -7,7 +7,15 @@ import threading
 
 import pytest
 
-from mq.client import MessageSelector, Producer, PullConsumer, PullStatus, PushConsumer
+from mq.client import (
+    ConsumeFromWhere,
+    LitePullConsumer,
+    MessageSelector,
+    Producer,
+    PullConsumer,
+    PullStatus,
+    PushConsumer,
+)
 from mq.client.loop_thread import stop_loop_thread
 from mq.client.subscription import Subscription
 from mq.client.sync_consumers import SyncPullConsumer, SyncPushConsumer
@@ -22,6 +30,14 @@ DEAR = MessageSelector.by_sql("price > 10")
 
 def priced(topic: str, *prices: int, tag: str | None = None) -> list[Message]:
     return [Message(topic, b"%d" % price, tag=tag, properties={"price": str(price)}) for price in prices]
+
+
+async def poll(consumer: LitePullConsumer, count: int) -> list[bytes]:
+    bodies: list[bytes] = []
+    async with asyncio.timeout(20):
+        while len(bodies) < count:
+            bodies += [message.body for message in await consumer.poll()]
+    return bodies
 
 
 class TestPushConsumer:
@@ -90,6 +106,52 @@ class TestPullConsumer:
                 found = await consumer.pull(queue, found.next_offset, tags=DEAR, wait_s=10)
 
         assert [message.body for message in found.messages] == [b"15"]
+
+
+class TestLitePullConsumer:
+    async def test_polls_what_the_expression_selects(self, cluster: Cluster) -> None:
+        topic = await cluster.topic(queue_count=1)
+        await send_all(cluster, *priced(topic, 5, 15, 25, 7))
+
+        async with LitePullConsumer(
+            cluster.name("group"), namesrv=cluster.namesrv, settings=FAST, from_where=ConsumeFromWhere.FIRST_OFFSET
+        ) as consumer:
+            await consumer.subscribe(topic, DEAR)
+            polled = await poll(consumer, 2)
+
+        assert polled == [b"15", b"25"]
+
+    async def test_that_is_assigned_queues_polls_what_the_expression_selects(self, cluster: Cluster) -> None:
+        topic = await cluster.topic(queue_count=1)
+        await send_all(cluster, *priced(topic, 5, 15, 25, 7))
+
+        async with LitePullConsumer(cluster.name("group"), namesrv=cluster.namesrv, settings=FAST) as consumer:
+            (queue,) = await consumer.queues(topic)
+            await consumer.assign([queue], DEAR)
+            consumer.seek(queue, 0)
+            polled = await poll(consumer, 2)
+
+        assert polled == [b"15", b"25"]
+
+    async def test_refuses_an_expression_that_is_none_and_stays_as_it_was(self, cluster: Cluster) -> None:
+        topic, other = await cluster.topic(queue_count=1), await cluster.topic(queue_count=1)
+        wrong = MessageSelector.by_sql("price >")
+
+        async with LitePullConsumer(cluster.name("group"), namesrv=cluster.namesrv, settings=FAST) as consumer:
+            await consumer.subscribe(topic)
+            with pytest.raises(ResponseError) as refused:
+                await consumer.subscribe(other, wrong)
+
+            assert list(consumer.topics()) == [topic]
+        assert refused.value.code == ResponseCode.SUBSCRIPTION_PARSE_FAILED
+
+    async def test_does_not_start_with_an_expression_that_is_none(self, cluster: Cluster) -> None:
+        topic = await cluster.topic(queue_count=1)
+        consumer = LitePullConsumer(cluster.name("group"), namesrv=cluster.namesrv, settings=FAST)
+        await consumer.subscribe(topic, MessageSelector.by_sql("price >"))
+
+        with pytest.raises(ResponseError, match="price >"):
+            await consumer.start()
 
 
 class TestSyncConsumers:

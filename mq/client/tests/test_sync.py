@@ -11,7 +11,7 @@ import pytest
 from mq.client import ConsumeFromWhere, TransactionState
 from mq.client.loop_thread import loop_thread, stop_loop_thread
 from mq.client.sync import SyncProducer, SyncTransactionProducer
-from mq.client.sync_pull import SyncLitePullConsumer
+from mq.client.sync_consumers import SyncLitePullConsumer
 from mq.client.tests.conftest import FAST, Cluster, Inbox
 from mq.client.tests.test_producer import read, read_all
 from mq.client.tests.test_push_consumer import committed, consumer_of, send_all
