@@ -89,8 +89,10 @@ class PopAckProcessor:
 
         Or the whole check point is acknowledged; then the entry says nothing new.
         """
-        is_due = not 0 < due_ms - self._broker.clock.now_ms() <= MAX_INVISIBLE_MS
-        if is_due or not 0 < len(queue_offsets) <= MAX_MESSAGES or not 0 <= revive_queue < REVIVE_QUEUE_COUNT:
+        left_ms = due_ms - self._broker.clock.now_ms()
+        may_come = self._broker.config.timer_wheel_enable and 0 < left_ms <= MAX_INVISIBLE_MS
+        is_receipt = 0 < len(queue_offsets) <= MAX_MESSAGES and 0 <= revive_queue < REVIVE_QUEUE_COUNT
+        if not (may_come and is_receipt):
             return False
         ack = ack_of(key, sorted(queue_offsets), self._broker.config.broker_name)
         self._revive.append_by_wheel(ack, revive_queue, due_ms)
