@@ -82,6 +82,7 @@ class PopAckProcessor:
         if fresh:
             ack = ack_of(pending.point.key, fresh, self._broker.config.broker_name)
             self._revive.append(ack, pending.revive_queue)
+            pending.on_its_way.update(fresh)
         return bool(fresh)
 
     def _acknowledge_ahead(self, key: Key, queue_offsets: list[int], revive_queue: int, due_ms: int) -> bool:
@@ -156,6 +157,7 @@ class PopAckProcessor:
         if point.key == key:  # asked for in the millisecond of the pop: one name cannot stand for both
             point.pop_time_ms = now_ms + 1
         self._broker.store.append_batch([self._revive.to_record(entry, revive_queue) for entry in entries])
+        pending.on_its_way.add(header.offset)
         return ChangeInvisibleTimeResponseHeader(point.pop_time_ms, header.invisible_time, revive_queue)
 
     def _key_of(self, header: AckMessageRequestHeader) -> tuple[Receipt, Key]:

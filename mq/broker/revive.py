@@ -16,7 +16,7 @@ from __future__ import annotations
 import heapq
 import logging
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from mq.broker import check_points, delay
@@ -56,6 +56,8 @@ WHEEL_GRACE_MS: Final = 2000
 TICK_S: Final = 0.1
 #: How long a message waits whose retry topic cannot be made: there are too many topics. Others must not wait for it.
 NO_TOPIC_PAUSE_MS: Final = 60_000
+#: How long a check point waits that is due while acknowledgements of it are on their way to the disk.
+ON_ITS_WAY_PAUSE_MS: Final = 100
 #: Bytes that are stored again before the loop and the disk get their turn.
 GROUP_BYTES: Final = 1 << 20
 
@@ -68,6 +70,8 @@ class Pending:
     revive_queue: int
     revive_offset: int
     left: set[int]
+    #: Those of `left` whose acknowledgement is on its way to the disk: they must not come again meanwhile.
+    on_its_way: set[int] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -217,6 +221,8 @@ class ReviveService:
             try:
                 if key in self._pending:
                     taken_bytes += self._revive(self._pending[key])
+                if key in self._pending:
+                    heapq.heappush(self._due, (self._broker.clock.now_ms() + ON_ITS_WAY_PAUSE_MS, key))
             except ResponseError as error:
                 logger.error("what was popped from %s comes again in a minute: %s", key.topic, error)
                 heapq.heappush(self._due, (self._broker.clock.now_ms() + NO_TOPIC_PAUSE_MS, key))
@@ -244,7 +250,7 @@ class ReviveService:
         broker, point = self._broker, pending.point
         group = broker.groups.get(point.group)
         total = 0
-        for queue_offset in sorted(pending.left):
+        for queue_offset in sorted(pending.left - pending.on_its_way):
             entries = broker.store.entries(point.topic, point.queue_id, queue_offset, 1)
             batch = [self.to_record(check_points.ack_of(point.key, [queue_offset], self._name), pending.revive_queue)]
             if entries and group is not None and broker.topics.get(point.topic) is not None:

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import json
 import shutil
+import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -268,6 +269,29 @@ class TestAcknowledging:
         await pass_time(broker, INVISIBLE_MS)
 
         assert await consumer.pop() == []
+
+    async def test_in_time_counts_though_the_disk_is_slow(
+        self, wire: Wire, consumer: PopConsumer, broker: Broker, monkeypatch: pytest.MonkeyPatch
+    ):
+        """Guarded by `pending.left - pending.on_its_way` in `ReviveService._revive`."""
+        await send(wire, b"placed")
+        (placed,) = await consumer.pop()
+        may_go_on, log = threading.Event(), broker.store._log
+        monkeypatch.setattr(broker.store._commit, "mean_sync_s", 1.0)  # so that a thread waits for the disk
+        monkeypatch.setattr(log, "sync", lambda stretches, sync=log.sync: may_go_on.wait(10) and sync(stretches))
+        acknowledging = asyncio.create_task(consumer.ack(placed))
+        await until(lambda: broker.store._commit._in_flight is not None)
+
+        broker.clock.advance(INVISIBLE_MS)  # type: ignore[attr-defined]
+        reviving = asyncio.create_task(broker.revive.round())
+        await asyncio.wait([reviving], timeout=0.05)
+        may_go_on.set()
+
+        assert (await acknowledging).code == 0
+        await reviving
+        await pass_time(broker, 1000)
+        assert await consumer.pop() == []
+        assert len(broker.revive) == 0
 
     async def test_too_late_is_no_error(self, wire: Wire, consumer: PopConsumer, broker: Broker):
         await send(wire, b"placed")
