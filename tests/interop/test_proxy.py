@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,10 +77,13 @@ def proxy(folder: Path, namesrv: str) -> Iterator[str]:
         process.wait(20)
 
 
-async def prepare(broker: str) -> None:
+async def prepare(broker: str, *, queue_count: int = 4, is_ordered: bool = False) -> None:
     """The topic and the group, without which the proxy serves nobody."""
-    topic = CreateTopicRequestHeader("order-events", "TBW102", 4, 4, 6, "SINGLE_TAG", attributes="+message.type=NORMAL")
-    group = SubscriptionGroupConfig(group_name="orders").to_json()
+    kind = "+message.type=" + ("FIFO" if is_ordered else "NORMAL")
+    topic = CreateTopicRequestHeader(
+        "order-events", "TBW102", queue_count, queue_count, 6, "SINGLE_TAG", attributes=kind
+    )
+    group = SubscriptionGroupConfig(group_name="orders", consume_message_orderly=is_ordered).to_json()
     client = RemotingClient()
     for request in (
         RemotingCommand.request(RequestCode.UPDATE_AND_CREATE_TOPIC, topic),
@@ -90,17 +94,37 @@ async def prepare(broker: str) -> None:
     await client.close()
 
 
-@pytest.mark.parametrize("kind", ["bundled", "apache"])
-def test_the_grpc_client_sends_receives_acknowledges_and_gets_again(kind: str, tmp_path: Path) -> None:
+def play(kind: str, folder: Path, program: str, **preparations: Any) -> dict[str, Any]:
+    """What one of the client's programs saw behind a proxy of the broker."""
     build()
     start = apache.apache_rocketmq if kind == "apache" else bundled_broker
-    with start(tmp_path) as cluster:
-        asyncio.run(prepare(cluster.broker))
-        with proxy(tmp_path, cluster.namesrv) as endpoint:
-            program = [f"{BUILT}/venv/bin/python", f"{FOLDER}/simple_consumer.py", endpoint, "order-events", "orders"]
-            run = subprocess.run(program, capture_output=True, text=True, timeout=200, check=False)
+    with start(folder) as cluster:
+        asyncio.run(prepare(cluster.broker, **preparations))
+        with proxy(folder, cluster.namesrv) as endpoint:
+            command = [f"{BUILT}/venv/bin/python", f"{FOLDER}/{program}", endpoint, "order-events", "orders"]
+            run = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
 
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-3000:]
-    seen = json.loads(run.stdout.splitlines()[-1])
+    seen: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return seen
+
+
+@pytest.mark.parametrize("kind", ["bundled", "apache"])
+def test_the_grpc_client_sends_receives_acknowledges_and_gets_again(kind: str, tmp_path: Path) -> None:
+    seen = play(kind, tmp_path, "simple_consumer.py")
+
     assert seen["received"] == [f"m{number}" for number in range(10)]
     assert seen["attempts"] == [["again", 1], ["again", 2]]
+
+
+@pytest.mark.parametrize("kind", ["bundled", "apache"])
+def test_the_grpc_client_consumes_in_order(kind: str, tmp_path: Path) -> None:
+    seen = play(kind, tmp_path, "fifo_consumer.py", queue_count=1, is_ordered=True)
+
+    assert seen == {
+        "first": [["m0", 1], ["m1", 1]],
+        "while it is locked": [],
+        "unlocked": [["m2", 1]],
+        "visible again": [["m2", 2], ["m3", 1]],
+        "at the end": [],
+    }
