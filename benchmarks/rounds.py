@@ -127,7 +127,7 @@ def _play_row(row: Row, sides: Sequence[Contestant], pace: Pace, result: Result,
 def in_words(figures: Figures) -> str:
     """As in "p99 4.2 ms, broker 7.1 us/message"; what speaks for itself comes without its name."""
     return ", ".join(
-        f"{name.rpartition('_')[0]} {value:,.4g} {UNITS[name]}" if name != "per_second" else f"{value:,.0f}/s"
+        f"{name.rpartition('_')[0]} {value:,.4g} {UNITS[name]}".strip() if name != "per_second" else f"{value:,.0f}/s"
         for name, value in figures.items()
         if name != "failed" or value
     )

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.pace import Pace
 from benchmarks.results import Result, Results
-from benchmarks.rounds import play
+from benchmarks.rounds import in_words, play
 from benchmarks.row import Row, Session
 
 PACE = Pace(rounds=2)
@@ -148,3 +148,10 @@ def test_a_failed_row_is_not_measured(results):
     results.put("send", Result({}, failure="TookTooLong: the start"))
 
     assert not results.is_measured("send")
+
+
+def test_progress_is_told_in_words():
+    figures = {"per_second": 41_234.5, "p99_ms": 4.25, "broker_us": 7.123, "failed": 2}
+
+    assert in_words(figures) == "41,234/s, p99 4.25 ms, broker 7.123 us/message, 2 failed"
+    assert in_words({"per_second": 1, "failed": 0}) == "1/s"
