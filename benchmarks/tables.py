@@ -15,6 +15,8 @@ Measured = Sequence[tuple[Row, Result]]
 
 #: In percent: above, a broker of one loop is at its end, and a machine with less than the second one idle at its own.
 LOOP_FULL, MACHINE_FULL = 90, 10
+#: A generator that is later than this measured itself, at least in part, and the cell says so.
+LATE_MS = 1.0
 #: Two sessions and thus not in turn: our promise to have every message on disk, against Apache without it.
 SYNC_AGAINST_ASYNC = ("send-64-sync", "send-64-async", 2.0)
 
@@ -75,6 +77,8 @@ def _main(rounds: Sequence[Figures], figure: str, *, memory: bool = False) -> st
         parts.append(f"p50 / p99 / p99.9 {three} ms")
     elif "average_ms" in rounds[0]:
         parts.append(f"mean {median('average_ms', rounds):.3g} ms")
+    if (late_ms := median("late_p99_ms", rounds)) > LATE_MS:
+        parts.append(f"of that, the generator was late: p99 {late_ms:.3g} ms")
     if memory:
         parts.append(f"{median('private_mb', rounds):.0f} MiB")
     if failed := sum(one.get("failed", 0) for one in rounds):

@@ -36,6 +36,16 @@ def test_a_line_shows_both_figures_their_ratio_and_the_aims():
     )
 
 
+def test_a_generator_that_was_late_is_told():
+    (row,) = [one for one in rows.COMPARISON if one.name == "latency-2000"]
+    on_time = {"per_second": 2000, "p50_ms": 0.8, "p99_ms": 2.0, "p99.9_ms": 5.0, "late_p99_ms": 0.3}
+
+    line = list(tables.comparison([(row, result(bundled=on_time, apache=on_time | {"late_p99_ms": 40.0}))]))[2]
+
+    assert "| p50 / p99 / p99.9 0.8 / 2 / 5 ms |" in line
+    assert "| p50 / p99 / p99.9 0.8 / 2 / 5 ms, of that, the generator was late: p99 40 ms |" in line
+
+
 @pytest.mark.parametrize(
     ("shares", "words"),
     [
