@@ -59,7 +59,7 @@ def _play(rows: Sequence[Row], pace: Pace, results: Results, directory: Path) ->
     if any("apache" in row.session.sides for row in rows):
         apache.build()
     split = "not pinned: broker, name server and load share all cores"
-    environment = machine.describe(directory, rounds=str(pace.rounds), split=split)
+    environment = machine.describe(directory, rounds=str(pace.rounds), size=f"{pace.size:g}", split=split)
     rounds.play(rows, pace, results, environment, directory)
 
 

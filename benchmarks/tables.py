@@ -57,7 +57,9 @@ def _line(row: Row, result: Result) -> str:
     aims = "<br>".join(_verdict(str(aim), aim.is_met(first, second)) for aim in row.aims)
     per_message = " / ".join(f"{median('broker_us', side):.1f}" for side in (first, second) if "broker_us" in side[0])
     memory = any(aim.figure == "private_mb" for aim in row.aims)
-    cells = [row.title, *(_main(side, row.figure, memory=memory) for side in (first, second)), ratio, aims, per_message]
+    size = float(result.environment.get("size", "1"))
+    title = row.title if size == 1 else f"{row.title} (at {size:g} of the size)"
+    cells = [title, *(_main(side, row.figure, memory=memory) for side in (first, second)), ratio, aims, per_message]
     return f"| {' | '.join(cells)} |"
 
 
@@ -73,17 +75,22 @@ def _main(rounds: Sequence[Figures], figure: str, *, memory: bool = False) -> st
     if figure == "start_s":
         parts.append(f"{median('start_s', rounds):.2f} s")
     if "p99_ms" in rounds[0]:
-        three = " / ".join(f"{median(name, rounds):.3g}" for name in ("p50_ms", "p99_ms", "p99.9_ms"))
+        three = " / ".join(_short(median(name, rounds)) for name in ("p50_ms", "p99_ms", "p99.9_ms"))
         parts.append(f"p50 / p99 / p99.9 {three} ms")
     elif "average_ms" in rounds[0]:
-        parts.append(f"mean {median('average_ms', rounds):.3g} ms")
+        parts.append(f"mean {_short(median('average_ms', rounds))} ms")
     if (late_ms := median("late_p99_ms", rounds)) > LATE_MS:
-        parts.append(f"of that, the generator was late: p99 {late_ms:.3g} ms")
+        parts.append(f"of that, the generator was late: p99 {_short(late_ms)} ms")
     if memory:
         parts.append(f"{median('private_mb', rounds):.0f} MiB")
     if failed := sum(one.get("failed", 0) for one in rounds):
         parts.append(f"{failed:.0f} failed")
     return ", ".join(parts)
+
+
+def _short(value: float) -> str:
+    """Three digits, or as many as there are before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def where_time_went(measured: Measured) -> Iterator[str]:
@@ -93,7 +100,10 @@ def where_time_went(measured: Measured) -> Iterator[str]:
     for row, result in measured:
         first, second = sides(row, result)
         if "client_percent" in first[0]:
-            cells = [cell for side in (first, second) for cell in (_shares(side), bound_by(side))]
+            is_paced = row.figure == "p99_ms"
+            cells = [
+                cell for side in (first, second) for cell in (_shares(side), "its pace" if is_paced else bound_by(side))
+            ]
             yield f"| {row.title} | {' | '.join(cells)} |"
 
 
