@@ -11,23 +11,14 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from subprocess import SubprocessError
-
-import psutil
 
 from benchmarks.figures import UNITS, Figures
-from benchmarks.limit import TookTooLong, time_limit
+from benchmarks.limit import time_limit
 from benchmarks.machine import Environment
 from benchmarks.pace import Pace
 from benchmarks.results import Result, Results
 from benchmarks.row import Contestant, Row, Session
-from mq.errors import MQError
 
-#: What a broker or a load can do to us; anything else is a mistake of this program and ends it.
-TROUBLE = (
-    *(TookTooLong, TimeoutError, RuntimeError, AssertionError, OSError, ExceptionGroup),
-    *(MQError, SubprocessError, psutil.Error),
-)
 #: The stores of the two brokers of a session, at full size.
 _DISK_BYTES = 20 << 30
 _START_LIMIT_S = 150.0
@@ -41,24 +32,18 @@ def play(rows: Sequence[Row], pace: Pace, results: Results, environment: Environ
     for session, of_session in groupby(rows, key=lambda row: row.session):
         left = list(of_session)
         while left:
-            before = len(left)
+            failure, has_started = "", False
             try:
                 with _sides(session, directory) as sides:
-                    _play_rows(left, sides, pace, results, environment)
-            except _RowFailed as error:  # the others get a new session
-                say(f"{left[0].name}: {error}")
-                results.put(left.pop(0).name, Result(dict(environment), failure=str(error)))
-            except TROUBLE as error:
-                sentence = _sentence(error)
-                say(f"{session.name}: {sentence}")
-                if len(left) == before:  # it did not even start
-                    for row in left:
-                        results.put(row.name, Result(dict(environment), failure=sentence))
-                    left.clear()
-
-
-class _RowFailed(Exception):
-    """The first of the rows that are left could not be measured."""
+                    has_started = True
+                    failure = _play_rows(left, sides, pace, results, environment)
+            except Exception as error:  # the start or the stop
+                say(f"{session.name}: {_sentence(error)}")
+                failure = failure or ("" if has_started else _sentence(error))
+            if failure:  # of one row, and the others get a new session; or of all
+                for row in left[: 1 if has_started else None]:
+                    results.put(row.name, Result(dict(environment), failure=failure))
+                    left.remove(row)
 
 
 def _sentence(error: Exception) -> str:
@@ -67,8 +52,8 @@ def _sentence(error: Exception) -> str:
 
 def _play_rows(
     left: list[Row], sides: Sequence[Contestant], pace: Pace, results: Results, environment: Environment
-) -> None:
-    """Measure the rows of a session, each of which leaves the list when it is done.  Raises: _RowFailed."""
+) -> str:
+    """Measure the rows of a session, each of which leaves the list when it is done; why the next one could not be."""
     prepared: set[object] = set()
     is_warm = False
     while left:
@@ -78,12 +63,14 @@ def _play_rows(
             if row.prepare is not None and row.prepare not in prepared:
                 _prepare(row, sides, pace)
             _play_row(row, sides, pace, result, is_warm=is_warm)
-        except TROUBLE as error:
-            raise _RowFailed(_sentence(error)) from error
+        except Exception as error:  # whatever it is, a night's run must not end with it
+            say(f"{row.name}: {_sentence(error)}")
+            return _sentence(error)
         results.put(row.name, result)
         left.remove(row)
         prepared.add(row.prepare)
         is_warm = True
+    return ""
 
 
 @contextlib.contextmanager

@@ -47,7 +47,7 @@ class Side:
         self._processes = [
             child
             for child in psutil.Process().children(recursive=True)
-            if any(str(folder) in word for word in child.cmdline())
+            if any(str(place) in word for place in (folder, cluster.store) for word in child.cmdline())
         ]
         (self._broker,) = [one for one in self._processes if _is_broker(one.cmdline())]
 

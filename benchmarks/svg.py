@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, LABEL_WIDTH, RIGHT_WIDTH = 760, 300, 90
+WIDTH, LABEL_WIDTH, RIGHT_WIDTH = 860, 390, 90
 LINE_HEIGHT, BAR_HEIGHT, TOP, BOTTOM = 26, 14, 44, 26
 PLOT_WIDTH = WIDTH - LABEL_WIDTH - RIGHT_WIDTH
 INK, PALE, BAR, AIM = "#24292f", "#d0d7de", "#4e79a7", "#e15759"
