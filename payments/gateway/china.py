@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
 
 ZONE = timezone(timedelta(hours=8))
 _FORMAT = "%Y-%m-%d %H:%M:%S"
@@ -27,3 +27,8 @@ def from_rfc3339(text: str) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(f"{text[:32]!r} does not say its zone")
     return moment
+
+
+def end_of(day: date) -> datetime:
+    """The first moment after a day."""
+    return datetime.combine(day, time(), ZONE) + timedelta(days=1)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 
 from payments.gateway import channels, china
 from payments.gateway.contract import StatementLine, Trade
@@ -24,6 +24,7 @@ _LOG = logging.getLogger(__name__)
 _READY_AFTER = timedelta(hours=10)
 #: Days that are made up for when nobody compared them: as long as the gateways keep statements at hand here.
 _DAYS_BACK = 30
+_A_DAY = timedelta(days=1)
 Kind = Alarm.Kind
 
 
@@ -62,9 +63,8 @@ def compare(channel: str, day: date, *, now: datetime) -> Statement:
         work.payment(line)
     for line in refunds.values():
         work.refund(line)
-    begin = datetime.combine(day, time(), china.ZONE)
-    work.ours(_captures(channel, begin), payments, Kind.PAYMENT_NOT_IN_STATEMENT)
-    work.ours(_refunds(channel, begin), refunds, Kind.REFUND_NOT_IN_STATEMENT)
+    work.ours(_captures(channel, day), payments, Kind.PAYMENT_NOT_IN_STATEMENT)
+    work.ours(_refunds(channel, day), refunds, Kind.REFUND_NOT_IN_STATEMENT)
     statement, _ = Statement.objects.update_or_create(
         channel=channel,
         day=day,
@@ -81,15 +81,16 @@ def compare(channel: str, day: date, *, now: datetime) -> Statement:
     return statement
 
 
-def _captures(channel: str, begin: datetime) -> Iterable[tuple[str, str, int]]:
-    day = Capture.objects.filter(channel=channel, paid_at__gte=begin, paid_at__lt=begin + timedelta(days=1))
-    return day.values_list("trade_no", "payment__order_no", "amount_cents").iterator()
+def _captures(channel: str, day: date) -> Iterable[tuple[str, str, int]]:
+    end = china.end_of(day)
+    those = Capture.objects.filter(channel=channel, paid_at__gte=end - _A_DAY, paid_at__lt=end)
+    return those.values_list("trade_no", "payment__order_no", "amount_cents").iterator()
 
 
-def _refunds(channel: str, begin: datetime) -> Iterable[tuple[str, str, int]]:
-    end = begin + timedelta(days=1)
-    day = Refund.objects.filter(capture__channel=channel, refunded_at__gte=begin, refunded_at__lt=end)
-    return day.values_list("refund_no", "capture__payment__order_no", "amount_cents").iterator()
+def _refunds(channel: str, day: date) -> Iterable[tuple[str, str, int]]:
+    end = china.end_of(day)
+    those = Refund.objects.filter(capture__channel=channel, refunded_at__gte=end - _A_DAY, refunded_at__lt=end)
+    return those.values_list("refund_no", "capture__payment__order_no", "amount_cents").iterator()
 
 
 @dataclass

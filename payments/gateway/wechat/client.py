@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -38,7 +38,9 @@ _PAID = frozenset({"SUCCESS", "REFUND"})
 _CLOSED = frozenset({"CLOSED", "REVOKED"})
 #: Statuses of a refusal that is final; any other one (401, 429, 500, ...) is about this moment, not about the request.
 _REFUSALS = frozenset({400, 403, 404})
-_UNKNOWN = frozenset({"SYSTEM_ERROR", "BIZ_ERR_NEED_RETRY", "FREQUENCY_LIMITED", "SIGN_ERROR", "NO_STATEMENT_EXIST"})
+_UNKNOWN = frozenset({"SYSTEM_ERROR", "BIZ_ERR_NEED_RETRY", "FREQUENCY_LIMITED", "SIGN_ERROR"})
+#: A statement is ready at ten the next morning.
+_READY_AFTER = timedelta(hours=10)
 _ORDER = "/v3/pay/transactions/out-trade-no/"
 _REFUND = "/v3/refund/domestic/refunds"
 
@@ -112,6 +114,9 @@ class WechatGateway:
         try:
             node = _call("GET", f"/v3/bill/tradebill?bill_date={day.isoformat()}&bill_type=ALL", None, now)
         except GatewayRefused as refusal:
+            # The same words for "not ready" and for "nothing happened on that day": the hour tells which.
+            if refusal.sub_code == "NO_STATEMENT_EXIST" and now >= china.end_of(day) + _READY_AFTER:
+                return []
             raise GatewayUnavailable(f"{what}: {refusal}") from refusal
         target = transport.target_of(str(node.get("download_url")))
         response = _send("GET", target, b"", now, bytes_max=statement.FILE_BYTES_MAX)

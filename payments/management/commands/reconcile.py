@@ -6,8 +6,6 @@ from datetime import date
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from rich.console import Console
-from rich.table import Table
 
 from common.clock import now
 from config.management.options import RunningShopCommand, add_data, add_json
@@ -74,13 +72,13 @@ class Command(RunningShopCommand):
             self.stdout.write(json.dumps(report, indent=2))
             return
         self.stdout.write("{asked} asked about, {settled} settled, {unanswered} without an answer.".format(**report))
-        for name in ("statements", "alarms"):
-            rows = report[name]
-            if rows:
-                table = Table(*rows[0], title=name)
-                for row in rows:
-                    table.add_row(*(str(value) for value in row.values()))
-                Console(file=self.stdout).print(table)  # type: ignore[arg-type]  # writes like a file
+        for one in report["statements"]:
+            self.stdout.write(
+                "statement of {day} at {channel}: {payments} payments of {captured_cents} cents, {refunds} refunds of "
+                "{refunded_cents} cents; {repaired} taken over, {differences} differ".format(**one)
+            )
+        for one in report["alarms"]:
+            self.stdout.write("alarm {alarm}: {kind} {about} at {channel} since {since}: {sentence}".format(**one))
 
 
 def _of_statement(statement: Statement) -> dict[str, Any]:
