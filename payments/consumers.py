@@ -8,8 +8,9 @@ from common.clock import now
 from messaging.events import Outgoing
 from messaging.registry import consumer
 from orders.messages import ORDER_EVENTS, ClosePayment, OrderConfirmed, RefundRequested
+from payments.gateway.contract import Trade
 from payments.messages import PAYMENT_EVENTS, CloseTrade, ExecuteRefund, PaymentOpened
-from payments.services import closing, opening, refunding
+from payments.services import capturing, closing, opening, reconciling, refunding
 
 
 @consumer(topic=ORDER_EVENTS, tags=[OrderConfirmed])
@@ -51,9 +52,16 @@ def close_trade(command: CloseTrade, answer: closing.Answer) -> Iterable[Outgoin
     )
 
 
-@consumer(topic=ORDER_EVENTS, tags=[RefundRequested])
-def request_refund(request: RefundRequested) -> Iterable[Outgoing]:
-    return [refunding.request_refund(request, now=now())]
+def _money_not_heard_of(request: RefundRequested) -> tuple[Trade, ...]:
+    return reconciling.money_not_heard_of(request.order_no, now=now())
+
+
+@consumer(topic=ORDER_EVENTS, tags=[RefundRequested], before=_money_not_heard_of)
+def request_refund(request: RefundRequested, trades: tuple[Trade, ...]) -> Iterable[Outgoing]:
+    """A refund may be asked for before the callback of its payment has come: then the money is recorded first."""
+    moment = now()
+    news = [capturing.record(order_no=request.order_no, trade=trade, now=moment) for trade in trades]
+    return [*(event for event in news if event is not None), refunding.request_refund(request, now=moment)]
 
 
 def _ask_to_refund(command: ExecuteRefund) -> refunding.Answer:

@@ -87,6 +87,19 @@ def _look_for_money(payment: Payment, found: Found, now: datetime) -> None:
             found.settled += 1
 
 
+def money_not_heard_of(order_no: str, *, now: datetime) -> tuple[Trade, ...]:
+    """What the gateways have for an order of which we have recorded nothing; nearly always nothing is to be asked.
+
+    Raises: GatewayUnavailable.
+    """
+    payment = Payment.objects.filter(order_no=order_no, captures__isnull=True).first()
+    if payment is None:
+        return ()
+    standings = [channels.of(channel).query(order_no, now=now) for channel in payment.channels]
+    trades = [standing for standing in standings if isinstance(standing, Trade)]
+    return tuple(trade for trade in trades if trade.amount_cents == payment.amount_cents)
+
+
 def _close_others(payment: Payment, found: Found, now: datetime) -> None:
     """The order is paid: nobody shall pay it again at the channel that was not used."""
     used = payment.captures.get(is_for_order=True).channel

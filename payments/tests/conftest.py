@@ -10,6 +10,7 @@ from pytest_django import Settings
 
 from payments.gateway import keys
 from payments.tests.kit import Gateway, PaymentQueue
+from payments.tests.pens import Pens
 from payments.tests.wechat import WechatPen
 from paysim.testing import PaysimProcess
 
@@ -53,3 +54,8 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> PaymentQueue:
 @pytest.fixture
 def wechat(paysim: PaysimProcess) -> WechatPen:
     return WechatPen(paysim)
+
+
+@pytest.fixture
+def pens(gateway: Gateway, wechat: WechatPen) -> Pens:
+    return Pens(gateway, wechat)
