@@ -84,3 +84,27 @@ class ParkedMessage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.group} {self.key}"
+
+
+class OperatorAction(models.Model):
+    """What a person did with parked messages: who, when, why, and how it went. Written before it is done."""
+
+    class Action(models.TextChoices):
+        REDRIVE = "REDRIVE"
+        DISCARD = "DISCARD"
+
+    action = models.CharField(max_length=16, choices=Action.choices)
+    group = models.CharField(max_length=120)
+    sharding_key = models.CharField(max_length=255)
+    #: The first message that waited there.
+    key = models.CharField(max_length=255)
+    by = models.CharField(max_length=64)
+    why = models.CharField(max_length=300, blank=True)
+    done_at = models.DateTimeField(db_default=Now())
+    #: Messages that had their effect; None: it was begun, and nobody knows how it ended.
+    effect_count = models.IntegerField(null=True)
+    #: What was given up, in its own words.
+    body = models.BinaryField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.group} {self.sharding_key} by {self.by}"

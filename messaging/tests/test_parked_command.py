@@ -7,7 +7,8 @@ from django.core.management import CommandError, call_command
 
 from config.environment import SERVICES
 from messaging import processing
-from messaging.models import ParkedMessage
+from messaging.management.commands import parked
+from messaging.models import OperatorAction, ParkedMessage
 from messaging.tests.clockmaker import GROUP, SERVICE, ClockOrdered, ClockRepaired, received, registry_with
 
 pytestmark = pytest.mark.django_db(databases=SERVICES)
@@ -50,3 +51,31 @@ class TestParked:
     def test_refuses_to_give_up_what_is_not_there(self):
         with pytest.raises(CommandError, match="nothing of group 'clockmaker' is parked under 'A1'"):
             call_command("parked", "discard", GROUP, "A1")
+
+
+class TestHistory:
+    def test_tells_who_gave_up_what_and_why_and_keeps_the_message(self, capsys):
+        park(ClockOrdered(order_no="A1"))
+
+        call_command("parked", "discard", GROUP, "A1", "--by", "alice", "--why", "the clock was sold twice")
+        capsys.readouterr()
+        call_command("parked", "history", "--json")
+
+        [row] = json.loads(capsys.readouterr().out)
+        assert (row["by"], row["action"], row["key"]) == ("alice", "DISCARD", "ClockOrdered:A1")
+        assert row["why"] == "the clock was sold twice"
+        assert b'"order_no":"A1"' in bytes(OperatorAction.objects.using(SERVICE).get().body or b"")
+
+    def test_tells_who_tried_again_and_how_it_went(self, capsys, monkeypatch):
+        park(ClockOrdered(order_no="A1"), ClockRepaired(order_no="A1"))
+
+        async def two_had_effect(places):
+            return [2 for _ in places]
+
+        monkeypatch.setattr(parked, "_retry", two_had_effect)
+        call_command("parked", "redrive", "--by", "alice", "--why", "the locksmith is back")
+        capsys.readouterr()
+        call_command("parked", "history")
+
+        said = capsys.readouterr().out
+        assert "alice: REDRIVE clockmaker A1 (ClockOrdered:A1): 2 had effect. the locksmith is back" in said

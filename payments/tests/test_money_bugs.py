@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,10 +14,12 @@ from django.test.utils import CaptureQueriesContext
 from common.testing import race, seeded
 from messaging import transactions
 from messaging.events import Delayed
+from messaging.registry import registry
 from mq.errors import RequestTimeout
 from orders.messages import RefundLine, RefundRequested
 from payments import consumers
 from payments.gateway import channels
+from payments.gateway.contract import Trade
 from payments.messages import ExecuteRefund, PaymentClosed, PaymentSucceeded, RefundFailed
 from payments.models import Alarm, CallbackLog, Capture, NoticeSeen, Payment, Refund
 from payments.services import capturing, closing, opening, refunding, tidying
@@ -78,6 +81,7 @@ class TestPaidAndClosed:
         paysim.fault("pay_after_close", out_trade_no=payment.order_no)
         paysim.press(token).raise_for_status()
         trade = channels.of(channel).query(payment.order_no, now=NOW)
+        assert isinstance(trade, Trade)
 
         for _ in range(3):
             capturing.capture(Payment.objects.get(pk=payment.pk), trade, now=NOW)
@@ -242,6 +246,7 @@ def paid(request, paysim, queue) -> Payment:
     payment = kit.open_payment()
     paysim.press(visit(paysim, payment, request.param)["token"]).raise_for_status()
     trade = channels.of(request.param).query(payment.order_no, now=NOW)
+    assert isinstance(trade, Trade)
     capturing.capture(payment, trade, now=NOW)
     return payment
 
@@ -273,7 +278,7 @@ class TestRefunds:
         """Guard: the compare-and-set of `refund_reserved_cents` in `refunding._reserve` (and the check constraint)."""
         most = kit.PRICE_CENTS * 6 // 10
 
-        events = race([lambda key=key: request(paid, key=key, cents=most) for key in ("one", "two", "three")])
+        events = race([partial(request, paid, key=key, cents=most) for key in ("one", "two", "three")])
 
         assert sorted(type(event).__name__ for event in events) == ["ExecuteRefund", "RefundFailed", "RefundFailed"]
         assert {event.reason for event in events if isinstance(event, RefundFailed)} == {"MORE_THAN_CAPTURED"}
@@ -293,8 +298,12 @@ class TestRefunds:
             reason="BUYER_CANCELED",
         )
 
+        consumer = registry.find("payments", consumers.ORDER_EVENTS, "RefundRequested")
+        assert consumer is not None
+
         with transaction.atomic(using="payments"):
-            succeeded, command = consumers.request_refund(wanted, consumers._money_not_heard_of(wanted))
+            [[succeeded, command]] = consumer.handle([wanted], [consumer.prepare(wanted)])
+        assert isinstance(command, ExecuteRefund)
         execute(command)
         verdict = pens.told(channel, payment, trade_no=trade_no)()
 

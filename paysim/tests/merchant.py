@@ -80,25 +80,30 @@ class Merchant:
 
 
 class Mailbox:
-    """Where callbacks arrive; `answers` are given in their order, then `success` for ever."""
+    """Where callbacks arrive; `answers` and `statuses` are given in their order, then 200 and `success` for ever."""
 
     def __init__(self) -> None:
-        self.arrived: queue.Queue[dict[str, str]] = queue.Queue()
+        self.arrived: queue.Queue[tuple[dict[str, str], bytes]] = queue.Queue()
         self.answers: queue.Queue[str] = queue.Queue()
+        self.statuses: queue.Queue[int] = queue.Queue()
         box = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                headers = {name.lower(): value for name, value in self.headers.items()}
                 try:
                     answer = box.answers.get_nowait()
                 except queue.Empty:
                     answer = "success"
-                self.send_response(200)
+                try:
+                    self.send_response(box.statuses.get_nowait())
+                except queue.Empty:
+                    self.send_response(200)
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
                 self.wfile.write(answer.encode())
-                box.arrived.put(dict(parse_qsl(body, strict_parsing=True)))
+                box.arrived.put((headers, body))
 
             def log_message(self, format: str, *args: object) -> None:
                 """Nobody reads it."""
@@ -109,6 +114,11 @@ class Mailbox:
         self.url = f"http://127.0.0.1:{self._server.server_port}/callback"
 
     def next(self, *, within_s: float = 5) -> dict[str, str]:
+        """The form that arrived next."""
+        return dict(parse_qsl(self.next_post(within_s=within_s)[1].decode(), strict_parsing=True))
+
+    def next_post(self, *, within_s: float = 5) -> tuple[dict[str, str], bytes]:
+        """Headers, their names in lower case, and body."""
         return self.arrived.get(timeout=within_s)
 
     def is_silent(self, *, for_s: float = 0.45) -> bool:

@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import importlib
 import json
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
+from django.db import transaction
 from rich.console import Console
 from rich.table import Table
 
 from config.environment import SERVICES
 from config.management.options import RunningShopCommand, add_data, add_json
-from messaging import parking
-from messaging.models import ParkedMessage
+from messaging import audit, parking
+from messaging.audit import Operator
+from messaging.models import OperatorAction, ParkedMessage
 from messaging.redrive import redriving
 from messaging.registry import registry
 from mq.errors import MQError
@@ -31,16 +34,23 @@ class Command(RunningShopCommand):
         discard = actions.add_parser("discard", help="give up the first message of a key; those behind it go on")
         discard.add_argument("group")
         discard.add_argument("sharding_key", metavar="SHARDING_KEY")
-        for action in (listing, redrive, discard):
+        history = actions.add_parser("history", help="what people did with parked messages, oldest first")
+        add_json(history)
+        for deed in (redrive, discard):
+            deed.add_argument("--by", default=getpass.getuser(), metavar="NAME", help="who does it (you)")
+            deed.add_argument("--why", default="", metavar="TEXT", help="the reason, for the history")
+        for action in (listing, redrive, discard, history):
             add_data(action)
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         if action == "list":
             self._list(as_json=options["json"])
+        elif action == "history":
+            self._history(as_json=options["json"])
         elif action == "redrive":
-            self._redrive(set(options["sharding_keys"]))
+            self._redrive(set(options["sharding_keys"]), Operator(options["by"], options["why"]))
         else:
-            self._discard(options["group"], options["sharding_key"])
+            self._discard(options["group"], options["sharding_key"], Operator(options["by"], options["why"]))
 
     def _list(self, *, as_json: bool) -> None:
         rows = [_as_dict(service, parked) for service in SERVICES for parked in _all(service)]
@@ -55,7 +65,17 @@ class Command(RunningShopCommand):
                 table.add_row(*(str(row[name]) for name in cells))
             Console().print(table)
 
-    def _redrive(self, wanted: set[str]) -> None:
+    def _history(self, *, as_json: bool) -> None:
+        deeds = [deed for service in SERVICES for deed in OperatorAction.objects.using(service).order_by("id")]
+        rows = [_of_deed(deed) for deed in sorted(deeds, key=lambda deed: deed.done_at)]
+        if as_json:
+            self.stdout.write(json.dumps(rows, indent=2))
+        for row in [] if as_json else rows:
+            self.stdout.write(
+                "{at} {by}: {action} {group} {sharding_key} ({key}): {effects} had effect. {why}".format(**row)
+            )
+
+    def _redrive(self, wanted: set[str], operator: Operator) -> None:
         for service in SERVICES:
             importlib.import_module(f"{service}.consumers")
         places = dict.fromkeys(
@@ -65,26 +85,41 @@ class Command(RunningShopCommand):
             if not wanted or parked.sharding_key in wanted
         )
         try:
-            count = asyncio.run(self._redrive_all(list(places)))
+            count = self._redrive_all(list(places), operator)
         except MQError as error:
             raise CommandError(f"The queue at {settings.MQ_NAMESRV_ADDR} does not answer: {error}") from error
         left = sum(len(_all(service)) for service in SERVICES)
         self.stdout.write(f"{count} had their effect; {left} are still parked.")
 
-    async def _redrive_all(self, places: list[tuple[str, str, str]]) -> int:
-        async with redriving(registry=registry, namesrv=settings.MQ_NAMESRV_ADDR) as redrive:
-            return sum([await redrive.retry(*place) for place in places])
+    def _redrive_all(self, places: list[tuple[str, str, str]], operator: Operator) -> int:
+        """Every deed is written down before it is done: what is found without an outcome was interrupted."""
+        begun = []
+        for place in places:
+            first = parking.first_of(*place)
+            if first is not None:
+                begun.append((place, operator.begins(OperatorAction.Action.REDRIVE, place[0], first)))
+        counts = asyncio.run(_retry([place for place, _ in begun]))
+        for (_, deed), count in zip(begun, counts, strict=True):
+            audit.ended(deed, effect_count=count)
+        return sum(counts)
 
-    def _discard(self, group: str, sharding_key: str) -> None:
+    def _discard(self, group: str, sharding_key: str, operator: Operator) -> None:
         for service in SERVICES:
             first = parking.first_of(service, group, sharding_key)
             if first is not None:
-                parking.take_out(service, first)
+                with transaction.atomic(using=service):
+                    audit.ended(operator.begins(OperatorAction.Action.DISCARD, service, first), effect_count=0)
+                    parking.take_out(service, first)
                 self.stdout.write(
                     f"{first.key} is given up. Its body was: {bytes(first.body).decode(errors='replace')}"
                 )
                 return
         raise CommandError(f"nothing of group {group!r} is parked under {sharding_key!r}")
+
+
+async def _retry(places: list[tuple[str, str, str]]) -> list[int]:
+    async with redriving(registry=registry, namesrv=settings.MQ_NAMESRV_ADDR) as redrive:
+        return [await redrive.retry(*place) for place in places]
 
 
 def _all(service: str) -> list[ParkedMessage]:
@@ -103,4 +138,17 @@ def _as_dict(service: str, parked: ParkedMessage) -> dict[str, Any]:
         "parked_at": parked.parked_at.isoformat(),
         "next_attempt_at": parked.next_attempt_at.isoformat() if parked.next_attempt_at else None,
         "reason": parked.reason,
+    }
+
+
+def _of_deed(deed: OperatorAction) -> dict[str, Any]:
+    return {
+        "at": deed.done_at.isoformat(timespec="seconds"),
+        "by": deed.by,
+        "action": deed.action,
+        "group": deed.group,
+        "sharding_key": deed.sharding_key,
+        "key": deed.key,
+        "effects": deed.effect_count,
+        "why": deed.why,
     }
