@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
 
 import msgspec
 import pytest
@@ -17,7 +16,7 @@ from messaging.events import Delayed
 from messaging.registry import registry
 from mq.errors import RequestTimeout
 from orders.messages import RefundLine, RefundRequested
-from payments import consumers
+from payments.consumers import request_refund
 from payments.gateway import channels
 from payments.gateway.contract import Trade
 from payments.messages import ExecuteRefund, PaymentClosed, PaymentSucceeded, RefundFailed
@@ -32,7 +31,7 @@ NOW = datetime.now(UTC)
 BOTH = list(channels.GATEWAYS)
 
 
-def visit(paysim, payment, channel) -> dict[str, Any]:
+def visit(paysim, payment, channel):
     url = opening.cashier_url(order_no=payment.order_no, buyer_id=kit.BUYER_ID, now=NOW, channel=channel)
     return paysim.visit(url)
 
@@ -298,8 +297,7 @@ class TestRefunds:
             reason="BUYER_CANCELED",
         )
 
-        consumer = registry.find("payments", consumers.ORDER_EVENTS, "RefundRequested")
-        assert consumer is not None
+        [consumer] = [one for one in registry.of_service("payments") if one.handler is request_refund]
 
         with transaction.atomic(using="payments"):
             [[succeeded, command]] = consumer.handle([wanted], [consumer.prepare(wanted)])

@@ -79,7 +79,7 @@ def world(paysim, clock_file, queue) -> World:
 
 
 @pytest.fixture
-def today(world) -> date:
+def today(world: World) -> date:
     """As it is before the clock moves; what earlier tests left at the gateway is somebody else's."""
     return world.now.astimezone(china.ZONE).date()
 
