@@ -44,7 +44,7 @@ promises: .venv/installed-dev ## what takes longer: the promises of the queue at
 interop: .venv/installed-dev ## other people's clients and RocketMQ's own classes as judges (JDK 17+, Maven, Go, Node)
 	$(BIN)/pytest -n 2 --dist loadgroup -m interop tests/interop
 
-bench: .venv/installed-dev ## the bundled broker and Apache RocketMQ in turn, into docs/performance.md (JDK 17+, Maven, 25 minutes)
+bench: .venv/installed-dev ## the bundled broker and Apache RocketMQ in turn, into docs/performance.md (JDK 17+, Maven, half an hour)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 bench-quick: .venv/installed-dev ## one row of it: exit status 1 when the bundled broker is not twice as fast
