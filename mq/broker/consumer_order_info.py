@@ -49,10 +49,12 @@ class ConsumerOrderInfo:
     def load(self) -> None:
         """Raises: StoreUnusable: the file is broken, and so is the version before."""
         self._table, known_to = json_files.load(self._path, _read)
-        if known_to is None:  # RocketMQ wrote it, after everything that is in the log
-            known_to = self._log_ends()
+        ends = self._log_ends()
+        if known_to is None or any(known_to.get(each, 0) > end for each, end in ends.items()):
+            # RocketMQ wrote the file, after everything that is in the log; or the log has lost its end since.
+            known_to = ends
             self._is_dirty = True
-        self.known_to |= known_to
+        self.known_to = {each: known_to.get(each, 0) for each in ends}
         for key in self._table:
             self._await_end(key)
 

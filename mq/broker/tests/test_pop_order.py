@@ -331,6 +331,18 @@ class TestTheFile:
         await until(lambda: json_files.read(path).get("reviveLog", {}).get("0") == 1)
         await ours.stop()
 
+    async def test_that_knows_of_more_than_the_log_holds_is_not_believed(self, tmp_path: Path):
+        """What comes into the log next would count as known."""
+        path = tmp_path / "store/config/consumerOrderInfo.json"
+        path.parent.mkdir(parents=True)
+        path.write_text('{"table":{},"reviveLog":{"0":99,"77":1}}')
+
+        broker = await start_broker(tmp_path / "store")
+
+        assert broker.orders.known_to == dict.fromkeys(range(8), 0)
+        await until(lambda: json_files.read(path)["reviveLog"]["0"] == 0)
+        await broker.stop()
+
 
 class TestOrderInfo:
     def test_forgets_nothing_between_messages_that_are_no_neighbours(self):

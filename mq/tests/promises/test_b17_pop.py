@@ -142,6 +142,7 @@ async def run_until_killed(broker: BrokerProcess, work: list[asyncio.Task[None]]
 async def test_nothing_acknowledged_comes_back_and_everything_else_comes_again(
     tmp_path: Path, chance: random.Random, figure: Callable[[str], None]
 ):
+    """Guarded by `PopAckProcessor._answer_later`, and in order by `ConsumerOrderInfo._log`."""
     groups = [Group("shippers", is_ordered=False), Group("ledger", is_ordered=True)]
     stored: set[bytes] = set()
     broker = BrokerProcess(tmp_path / "store", mappedFileSizeCommitLog=4 << 20)
