@@ -1,4 +1,5 @@
-"""The official gRPC client for Python on a topic of one queue, in order: what is locked, unlocked, and given again.
+"""The official gRPC client for Python on a topic of one queue, in order: what is locked, unlocked, and given again,
+and a message that fails until it is given up, which must not hold up the one behind it.
 
 Run by tests/interop/test_proxy.py with an interpreter of its own: `fifo_consumer.py ENDPOINT TOPIC GROUP`. Prints one
 JSON object.
@@ -62,6 +63,17 @@ consumer.change_invisible_duration(second[0], 10)
 again = until(lambda: consumer.receive(2, INVISIBLE_S))
 seen["visible again"] = texts(again)
 for each in again:
+    consumer.ack(each)
+
+producer.send(message("poison"))
+for _ in range(2):
+    (poison,) = until(lambda: consumer.receive(1, INVISIBLE_S))
+    consumer.change_invisible_duration(poison, 10)
+seen["given up"] = texts([poison])
+producer.send(message("next"))
+behind = until(lambda: consumer.receive(2, INVISIBLE_S))
+seen["behind it"] = texts(behind)
+for each in behind:
     consumer.ack(each)
 seen["at the end"] = texts(consumer.receive(2, INVISIBLE_S))
 

@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
+from mq.message import record
 from mq.remoting.bodies import SubscriptionGroupConfig
 from mq.remoting.client import RemotingClient
 from mq.remoting.codes import RequestCode
 from mq.remoting.command import RemotingCommand
-from mq.remoting.headers import CreateTopicRequestHeader
+from mq.remoting.headers import CreateTopicRequestHeader, PullMessageRequestHeader, PullSysFlag
 from tests.interop import apache, maven
 from tests.interop.bundled import bundled_broker
 
@@ -83,7 +84,9 @@ async def prepare(broker: str, *, queue_count: int = 4, is_ordered: bool = False
     topic = CreateTopicRequestHeader(
         "order-events", "TBW102", queue_count, queue_count, 6, "SINGLE_TAG", attributes=kind
     )
-    group = SubscriptionGroupConfig(group_name="orders", consume_message_orderly=is_ordered).to_json()
+    group = SubscriptionGroupConfig(
+        group_name="orders", consume_message_orderly=is_ordered, retry_max_times=1 if is_ordered else 16
+    ).to_json()
     client = RemotingClient()
     for request in (
         RemotingCommand.request(RequestCode.UPDATE_AND_CREATE_TOPIC, topic),
@@ -92,6 +95,25 @@ async def prepare(broker: str, *, queue_count: int = 4, is_ordered: bool = False
         response = await client.invoke(broker, request, timeout_s=10.0)
         assert response.code == 0, response.remark
     await client.close()
+
+
+async def dead_letters(broker: str) -> list[str]:
+    header = PullMessageRequestHeader(
+        consumer_group="orders",
+        topic="%DLQ%orders",
+        queue_id=0,
+        queue_offset=0,
+        max_msg_nums=32,
+        sys_flag=PullSysFlag.SUBSCRIPTION,
+        commit_offset=0,
+        suspend_timeout_millis=0,
+        subscription="*",
+        sub_version=0,
+    )
+    client = RemotingClient()
+    response = await client.invoke(broker, RemotingCommand.request(RequestCode.PULL_MESSAGE, header), timeout_s=10.0)
+    await client.close()
+    return [message.body.decode() for message in record.iterate(response.body)] if response.code == 0 else []
 
 
 def play(kind: str, folder: Path, program: str, **preparations: Any) -> dict[str, Any]:
@@ -104,9 +126,11 @@ def play(kind: str, folder: Path, program: str, **preparations: Any) -> dict[str
             command = [f"{BUILT}/venv/bin/python", f"{FOLDER}/{program}", endpoint, "order-events", "orders"]
             run = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
 
+        dead = asyncio.run(dead_letters(cluster.broker))
+
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-3000:]
     seen: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
-    return seen
+    return seen | {"dead letters": dead}
 
 
 @pytest.mark.parametrize("kind", ["bundled", "apache"])
@@ -126,5 +150,8 @@ def test_the_grpc_client_consumes_in_order(kind: str, tmp_path: Path) -> None:
         "while it is locked": [],
         "unlocked": [["m2", 1]],
         "visible again": [["m2", 2], ["m3", 1]],
+        "given up": [["poison", 2]],
+        "behind it": [["next", 1]],
         "at the end": [],
+        "dead letters": ["poison"],
     }
