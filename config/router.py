@@ -13,6 +13,8 @@ from django.db.models import Model
 from config.environment import SERVICES
 
 SHARED_APPS = frozenset({"messaging"})
+#: Django's own, of the staff's pages: their tables lie with those of the buyers' accounts.
+STAFF_APPS = frozenset({"admin", "auth", "contenttypes", "sessions"})
 
 
 class ServiceRouter:
@@ -23,10 +25,12 @@ class ServiceRouter:
         return self._home(model._meta.app_label)
 
     def allow_relation(self, one: Model, other: Model, **hints: Any) -> bool:
-        return one._meta.app_label == other._meta.app_label
+        return self._home(one._meta.app_label) == self._home(other._meta.app_label)
 
     def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool:
         return app_label in SHARED_APPS or db == self._home(app_label)
 
     def _home(self, app_label: str) -> str | None:
+        if app_label in STAFF_APPS:
+            return "accounts"
         return app_label if app_label in SERVICES else None

@@ -12,8 +12,17 @@ _environment = environment()
 
 DEBUG = False
 ALLOWED_HOSTS = _environment.allowed_hosts.split(",")
+#: The staff's pages are served by a process of their own (`config.settings.staff`); here are only their tables.
+_STAFF_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.sessions",
+    "django.contrib.admin.apps.SimpleAdminConfig",
+    "backoffice",
+]
+SILENCED_SYSTEM_CHECKS = [f"admin.E{number}" for number in (402, 403, 404, 406, 408, 409, 410)]
 #: ninja brings the page that shows the API, with everything on it: nothing is loaded from elsewhere.
-INSTALLED_APPS = ["ninja", "config", "messaging", *SERVICES, "verify", "tour"]
+INSTALLED_APPS = ["ninja", "config", "messaging", *SERVICES, *_STAFF_APPS, "verify", "tour"]
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
 #: Served by the web server itself, see `config.supervisor.parts`.
 STATIC_URL = "/static/"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import django
 import ninja
 
 from config import data_directory
@@ -93,13 +94,13 @@ class Plan:
 
 def needed_ports(environment: Environment) -> list[str]:
     broker = [] if environment.mq_namesrv_addr else ["namesrv", "broker"]
-    return [*broker, "web", "paysim"]
+    return [*broker, "web", "paysim", "staff"]
 
 
 def plan(data: Path, environment: Environment, ports: Mapping[str, int]) -> Plan:
     """Everything that the shop in `data` needs and that no environment variable says is elsewhere."""
     sockets = data_directory.socket_directory(data)
-    web, paysim = (f"http://127.0.0.1:{ports[name]}" for name in ("web", "paysim"))
+    web, paysim, staff = (f"http://127.0.0.1:{ports[name]}" for name in ("web", "paysim", "staff"))
     namesrv = environment.mq_namesrv_addr or f"127.0.0.1:{ports['namesrv']}"
     shared = {
         **os.environ,
@@ -121,13 +122,18 @@ def plan(data: Path, environment: Environment, ports: Mapping[str, int]) -> Plan
         *([] if environment.shipsim_url else [_shipsim(data, sockets, shared)]),
         Part("setup", 2, (*_MANAGE, "setup"), "tables, topics, sample data", shared),
         _web(web, ports["web"], shared),
+        _staff(staff, ports["staff"], shared),
         _consumers(data, shared),
         _sweeper(shared),
     ]
     external = {f"database of {service}": "DATABASE_URL" for service in SERVICES if service not in embedded_services}
     external |= {"redis": "REDIS_URL"} if environment.redis_url else {}
     external |= {"broker": namesrv} if environment.mq_namesrv_addr else {}
-    return Plan(tuple(parts), external, {"shop": web, "api": f"{web}/api/docs", "cashier": paysim, "namesrv": namesrv})
+    return Plan(
+        tuple(parts),
+        external,
+        {"shop": web, "api": f"{web}/api/docs", "cashier": paysim, "staff": staff, "namesrv": namesrv},
+    )
 
 
 def _postgres(data: Path, sockets: Path, environment: Mapping[str, str]) -> Part:
@@ -213,3 +219,18 @@ def _web(url: str, port: int, environment: Mapping[str, str]) -> Part:
         health.http(f"{url}/readyz"),
         health.http(f"{url}/healthz"),
     )
+
+
+def _staff(url: str, port: int, environment: Mapping[str, str]) -> Part:
+    command = (
+        *(_PYTHON, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port), "--no-ws"),
+        *(
+            "--static-path-route",
+            "/static",
+            "--static-path-mount",
+            str(Path(django.__file__).parent / "contrib/admin/static"),
+        ),
+        *("--respawn-failed-workers", "--workers-kill-timeout", "10s", "config.wsgi:application"),
+    )
+    settings = {"DJANGO_SETTINGS_MODULE": "config.settings.staff"}
+    return Part("staff", 3, command, url, {**environment, **settings}, health.http(f"{url}/healthz"))

@@ -74,7 +74,7 @@ class TestSecretKey:
         assert [path.name for path in (tmp_path / "shop").iterdir()] == ["secret"]
 
 
-PORTS = {"namesrv": 1, "broker": 2, "web": 3, "paysim": 4}
+PORTS = {"namesrv": 1, "broker": 2, "web": 3, "paysim": 4, "staff": 5}
 
 
 class TestPlan:
@@ -90,7 +90,18 @@ class TestPlan:
     def test_starts_everything_by_default(self, tmp_path):
         names, external = self.names(Environment(data=tmp_path))
 
-        assert names == ["postgres", "redis", "broker", "paysim", "shipsim", "setup", "web", "consumers", "sweeper"]
+        assert names == [
+            "postgres",
+            "redis",
+            "broker",
+            "paysim",
+            "shipsim",
+            "setup",
+            "web",
+            "staff",
+            "consumers",
+            "sweeper",
+        ]
         assert external == {}
 
     def test_starts_nothing_that_the_environment_says_is_elsewhere(self, tmp_path, monkeypatch):
@@ -101,9 +112,9 @@ class TestPlan:
 
         names, external = self.names(Environment(data=tmp_path))
 
-        assert names == ["paysim", "shipsim", "setup", "web", "consumers", "sweeper"]
+        assert names == ["paysim", "shipsim", "setup", "web", "staff", "consumers", "sweeper"]
         assert external["broker"] == "mq.example:9876"
-        assert parts.needed_ports(Environment(data=tmp_path)) == ["web", "paysim"]
+        assert parts.needed_ports(Environment(data=tmp_path)) == ["web", "paysim", "staff"]
 
     def test_starts_postgresql_while_one_service_needs_it(self, tmp_path, monkeypatch):
         monkeypatch.setenv("DATABASE_URL_ORDERS", "postgresql://db.example/orders")

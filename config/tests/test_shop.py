@@ -122,7 +122,7 @@ class TestUp:
         assert now["phase"] == "ready"
         assert {one["name"]: one["health"] for one in now["processes"]} == {
             "postgres": "healthy", "redis": "healthy", "broker": "healthy", "paysim": "healthy", "shipsim": "healthy",
-            "setup": "done", "web": "healthy", "consumers": "healthy", "sweeper": "healthy",
+            "setup": "done", "web": "healthy", "staff": "healthy", "consumers": "healthy", "sweeper": "healthy",
         }  # fmt: skip
         assert httpx.get(f"{now['urls']['shop']}/readyz").json() == {"status": "ok", "down": []}
 
@@ -165,7 +165,7 @@ class TestUp:
             other.bind(("127.0.0.1", 0))
             other.listen()
             port = other.getsockname()[1]
-            remembered = {"namesrv": 0, "broker": 0, "web": port, "paysim": 0}
+            remembered = {"namesrv": 0, "broker": 0, "web": port, "paysim": 0, "staff": 0}
             (tmp_path / "ports.json").write_text(json.dumps(remembered))
             done = Shop(tmp_path, 0).manage("up")
 
@@ -203,7 +203,7 @@ class TestWhileItRuns:
         chosen = json.loads((running.data / "ports.json").read_text())
         plan = parts.plan(running.data, Environment(data=running.data), chosen)
         probes = {part.name: part.alive for part in plan.parts if part.alive is not None}
-        assert set(probes) == {"postgres", "redis", "broker", "paysim", "shipsim", "web", "consumers"}
+        assert set(probes) == {"postgres", "redis", "broker", "paysim", "shipsim", "web", "staff", "consumers"}
 
         async def who_answers() -> set[str]:
             answers = await asyncio.gather(*(probe.succeeds(timeout_s=1.0) for probe in probes.values()))
