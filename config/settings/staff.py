@@ -13,6 +13,7 @@ INSTALLED_APPS = [*INSTALLED_APPS, "django.contrib.messages", "django.contrib.st
 ROOT_URLCONF = "backoffice.urls"
 APPEND_SLASH = True
 MIDDLEWARE = [
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     *MIDDLEWARE,
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -32,6 +33,9 @@ TEMPLATES = [
         }
     }
 ]
+#: The admin's own styles, straight from the package: nothing has to be collected first.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
 SESSION_COOKIE_AGE = 8 * 3600
 SESSION_COOKIE_SAMESITE = "Strict"
 CSRF_COOKIE_SAMESITE = "Strict"

@@ -14,7 +14,7 @@ from config.data_directory import used
 from config.errors import CannotStart
 
 #: The name server's and the broker's are RocketMQ's own.
-DEFAULTS: Final = {"namesrv": 9876, "broker": 10911, "web": 8000, "paysim": 8001, "staff": 8002}
+DEFAULTS: Final = {"namesrv": 9876, "broker": 10911, "web": 8000, "paysim": 8001, "staff": 8003}
 #: A good base port when the defaults are taken.
 ELSEWHERE: Final = 20_000
 _FILE: Final = "ports.json"

@@ -108,14 +108,14 @@ def test_the_shop_it_describes_takes_the_tour(
     secrets_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tmp_path.chmod(0o755)
-    machine = Machine(tmp_path, secrets_folder, _free_ports((5432, 6379, 8000, 8001, 8002, 9876, 10911)))
+    machine = Machine(tmp_path, secrets_folder, _free_ports((5432, 6379, 8000, 8001, 8002, 8003, 9876, 10911)))
     with contextlib.ExitStack() as shop:
         shop.enter_context(machine.postgres())
         for name in ("broker", "paysim", "shipsim"):
             shop.enter_context(machine.running(name))
         shop.enter_context(machine.redis())
         machine.run("setup")
-        for name in ("web", *(f"consume-{service}" for service in SERVICES), "sweeper"):
+        for name in ("web", "staff", *(f"consume-{service}" for service in SERVICES), "sweeper"):
             shop.enter_context(machine.running(name))
 
         failures = _tour(machine, monkeypatch)
