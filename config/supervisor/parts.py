@@ -223,12 +223,6 @@ def _web(url: str, port: int, environment: Mapping[str, str]) -> Part:
 def _staff(url: str, port: int, environment: Mapping[str, str]) -> Part:
     command = (
         *(_PYTHON, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port), "--no-ws"),
-        *(
-            "--static-path-route",
-            "/static",
-            "--static-path-mount",
-            str(Path(django.__file__).parent / "contrib/admin/static"),
-        ),
         *("--respawn-failed-workers", "--workers-kill-timeout", "10s", "config.wsgi:application"),
     )
     settings = {"DJANGO_SETTINGS_MODULE": "config.settings.staff"}

@@ -93,7 +93,8 @@ def table(state: State) -> Table:
 def addresses(state: State, *, logins: Mapping[str, str] | None = None) -> Table:
     rows = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, url in state.urls.items():
-        rows.add_row(name, f"[bold]{url}[/]")
+        note = "   `manage.py staff NAME --manager` makes an account" if name == "staff" else ""
+        rows.add_row(name, f"[bold]{url}[/]{note}")
     ahead = instance.clock_offset(Path(state.data))
     if ahead:
         rows.add_row(
