@@ -27,20 +27,23 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(400)]
 
 FOLDER = maven.INTEROP / "proxy"
 BUILT = maven.INTEROP / "target" / "proxy"
-CLIENT = "rocketmq-python-client==5.1.2"
+#: The official gRPC client and what it needs, with hashes.
+CLIENT = FOLDER / "requirements.txt"
 START_SECONDS = 90
 
 
 def build() -> None:
     """Fetch the proxy's jars, and the client into an environment of its own."""
+    stamp = BUILT / "built"
     with maven.alone(BUILT):
-        if (BUILT / "built").exists():
+        if stamp.exists() and stamp.stat().st_mtime >= CLIENT.stat().st_mtime:
             return
         jars = f"-DoutputDirectory={BUILT / 'lib'}"
         subprocess.run(["mvn", "-q", "-B", "-ntp", "dependency:copy-dependencies", jars], cwd=FOLDER, check=True)
-        subprocess.run([sys.executable, "-m", "venv", BUILT / "venv"], check=True)
-        subprocess.run([BUILT / "venv/bin/pip", "install", "-q", CLIENT], check=True)
-        (BUILT / "built").touch()
+        subprocess.run([sys.executable, "-m", "venv", "--clear", BUILT / "venv"], check=True)
+        pip = [str(BUILT / "venv/bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--require-hashes", "--no-deps", "-r", str(CLIENT)], check=True)
+        stamp.touch()
 
 
 @contextlib.contextmanager
