@@ -60,8 +60,8 @@ check: .venv/installed-dev ## what CI runs: format, lint, types, contracts, migr
 	$(MAKE) promises
 	$(MAKE) interop
 
-nightly: .venv/installed-dev ## what takes longer
-	$(BIN)/pytest -m nightly
+nightly: .venv/installed-dev ## the promises at the size of a night, in pieces
+	$(BIN)/pytest -n 2 -m nightly
 
 clean: ## remove what make install and the shop made
 	rm -rf .venv .millrace interop/target interop/node/node_modules

@@ -26,6 +26,8 @@ from mq.store.tests.test_recovery import (
     timers_of,
 )
 
+NIGHT = [pytest.mark.nightly, pytest.mark.timeout(1200)]
+
 
 def named(report: Report) -> list[tuple[str, int | None]]:
     """Name and offset of what is damaged."""
@@ -156,7 +158,7 @@ class TestDamage:
     @pytest.mark.parametrize("count", [
         40,
         pytest.param(500, marks=[pytest.mark.promise, pytest.mark.timeout(600)]),
-        pytest.param(20_000, marks=[pytest.mark.nightly, pytest.mark.timeout(3600)]),
+        *(pytest.param(1000, marks=NIGHT, id=f"night-{number}") for number in range(20)),
     ])  # fmt: skip
     def test_anywhere_is_named_or_harms_nothing(
         self, memory_folder: Path, count: int, chance: random.Random, figure: Callable[[str], None]

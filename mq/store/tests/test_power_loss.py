@@ -16,6 +16,7 @@ from mq.store.store import MessageStore
 from mq.store.tests.sim_disk import MODES, Images, SimDisk, write_files
 from mq.store.tests.small_store import everything, fields_of, kill, random_fields, small_store
 
+NIGHT = [pytest.mark.nightly, pytest.mark.timeout(3600)]
 Bodies = dict[tuple[str, int], list[bytes]]
 
 
@@ -191,7 +192,7 @@ class TestAPowerCut:
     @pytest.mark.parametrize("state_count", [
         100,
         pytest.param(2000, marks=[pytest.mark.promise, pytest.mark.timeout(600)]),
-        pytest.param(200_000, marks=[pytest.mark.nightly, pytest.mark.timeout(7200)]),
+        *(pytest.param(5000, marks=NIGHT, id=f"night-{number}") for number in range(40)),
     ])  # fmt: skip
     def test_at_any_call_loses_nothing_acknowledged_and_keeps_every_queue_in_order(
         self, memory_folder: Path, state_count: int, seed: int, figure: Callable[[str], None]

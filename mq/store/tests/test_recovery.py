@@ -17,6 +17,7 @@ from mq.store import json_files
 from mq.store.tests.small_store import everything, fields_of, kill, random_fields, small_store
 from mq.store.timer_index import TimerIndex
 
+NIGHT = [pytest.mark.nightly, pytest.mark.timeout(1200)]
 Bodies = dict[tuple[str, int], list[bytes]]
 
 
@@ -235,7 +236,7 @@ class TestDamage:
         [
             100,
             pytest.param(500, marks=[pytest.mark.promise, pytest.mark.timeout(600)]),
-            pytest.param(20_000, marks=[pytest.mark.nightly, pytest.mark.timeout(3600)]),
+            *(pytest.param(1000, marks=NIGHT, id=f"night-{number}") for number in range(20)),
         ],
     )
     def test_is_recovered_or_refused_by_name_but_never_passed_over(
