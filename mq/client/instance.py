@@ -176,7 +176,7 @@ class Client:
         while True:
             await wait_for(self._route_refresh_due, self.settings.route_refresh_s)
             members: list[Member] = [*self.producers.values(), *self.consumers.values()]
-            await self.routes.refresh({topic for member in members for topic in member.topics()})
+            await self.routes.refresh(sorted({topic for member in members for topic in member.topics()}))
             await asyncio.sleep(min(_ROUTE_REFRESH_PAUSE_S, self.settings.route_refresh_s))
             self._route_refresh_due.clear()
 

@@ -6,13 +6,18 @@ callback. `MILLRACE_SEEDS=7,8` makes the first test run those instead of its own
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from mq.store import queue_reader
 from mq.tests.simulation import scenario
 from mq.tests.simulation.history import History
 
@@ -53,8 +58,36 @@ def test_many_runs_keep_every_promise(seeds: range, memory_folder: Path, figure:
     figure(f"B7: seeds {seeds[0]} to {seeds[-1]}: {seen} messages to see, {taken_back} taken back, no promise broken")
 
 
-def test_the_same_seed_is_the_same_run(tmp_path: Path) -> None:
-    """Else a run that failed could not be looked at again."""
-    first, second = (scenario.run(1, tmp_path / name) for name in ("first", "second"))
+def test_the_same_seed_is_the_same_run_however_busy_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a run that failed could not be looked at again; `simulated_time` sees to it."""
+    first = scenario.run(4, tmp_path / "first")
+    seconds = itertools.count()
+    for module in (time, queue_reader):
+        monkeypatch.setattr(module, "perf_counter", lambda: float(next(seconds)))
+
+    second = scenario.run(4, tmp_path / "second")
 
     assert first == second
+
+
+def test_the_same_seed_is_the_same_run_in_another_process(tmp_path: Path) -> None:
+    """Whose sets have another order: nothing that happens may follow from that."""
+    program = (
+        "import pathlib, sys; from mq.tests.simulation import scenario;"
+        "print(dict(scenario.run(4, pathlib.Path(sys.argv[1])).consumed))"
+    )
+    consumed = [
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", program, str(tmp_path / order)],
+            env=os.environ | {"PYTHONHASHSEED": order},
+            capture_output=True,
+            check=True,
+            timeout=50,
+        ).stdout
+        for order in ("0", "1")
+    ]
+
+    assert consumed[0] == consumed[1]
+    assert len(consumed[0]) > 1000

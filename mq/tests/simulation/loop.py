@@ -9,15 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import random
 import time
 from asyncio.base_events import BaseEventLoop
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextvars import Context, ContextVar
-from typing import Any
+from typing import Any, Final
+from unittest.mock import patch
+
+from mq.store import group_commit, queue_reader
 
 #: Wall clock at the moment 0 of every simulated run, in seconds.
-EPOCH_S = 1_700_000_000
+EPOCH_S: Final = 1_700_000_000
+#: Near the 0.4 ms from which on a broker syncs in a thread, so that runs see both.
+MEAN_SYNC_S: Final = 0.0003
 
 
 class Machine:
@@ -49,6 +56,8 @@ class SimulatedLoop(BaseEventLoop):
     def __init__(self, seed: int) -> None:
         super().__init__()
         self.now_s = 0.0
+        #: What the calls to imagined disks took, for who measures that: it decides whether work goes to a thread.
+        self.disk_s = 0.0
         self.chance = random.Random(seed)
         self.network: Any = None
         #: All tasks ever: one that is forgotten is closed by the garbage collector, which runs its `finally` blocks,
@@ -90,6 +99,10 @@ class SimulatedLoop(BaseEventLoop):
         self.call_later(self.chance.expovariate(1 / 0.002), run)
         return future
 
+    def sync(self, descriptor: int) -> None:
+        """A sync of an imagined disk, quick as a rule."""
+        self.disk_s += self.chance.expovariate(1 / MEAN_SYNC_S)
+
     async def create_server(self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any) -> Any:
         return self.network.listen(host, port, protocol_factory)
 
@@ -123,6 +136,43 @@ class SimulatedLoop(BaseEventLoop):
         return task
 
 
+class Work(Future[Any]):
+    """What a thread was given: done when its moment comes, or when somebody waits for it."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        super().__init__()
+        self._function = function
+
+    def run(self) -> None:
+        if self.done():
+            return
+        try:
+            result = self._function()
+        except Exception as error:
+            self.set_exception(error)
+        else:
+            self.set_result(result)
+
+    def result(self, timeout: float | None = None) -> Any:
+        self.run()
+        return super().result(timeout)
+
+
+class SimulatedThread:
+    """As much of a `ThreadPoolExecutor` of one thread as a store uses. A killed machine's work is not done any more."""
+
+    def __init__(self, loop: SimulatedLoop) -> None:
+        self._loop = loop
+
+    def submit(self, function: Callable[..., Any], *args: Any) -> Work:
+        work = Work(functools.partial(function, *args))
+        self._loop.call_later(self._loop.chance.expovariate(1 / 0.002), work.run)
+        return work
+
+    def shutdown(self) -> None:
+        """Whoever ends it has waited for its work."""
+
+
 class SimulatedClock:
     """The wall clock of a simulated machine."""
 
@@ -135,13 +185,19 @@ class SimulatedClock:
 
 @contextlib.contextmanager
 def simulated_time(loop: SimulatedLoop) -> Iterator[None]:
-    """Leases and ids read the module `time`: for the length of a run it tells imagined time as well."""
-    real = {name: getattr(time, name) for name in ("time", "time_ns", "monotonic")}
-    time.time = lambda: EPOCH_S + loop.now_s
-    time.time_ns = lambda: int((EPOCH_S + loop.now_s) * 1e9)
-    time.monotonic = lambda: loop.now_s
-    try:
+    """Leases, ids and measurements read the module `time`: for the length of a run it tells imagined time as well.
+
+    All of it, and no thread is a real one: else a busy machine would make another run of the same seed.
+    """
+    imagined = {
+        (time, "time"): lambda: EPOCH_S + loop.now_s,
+        (time, "time_ns"): lambda: int((EPOCH_S + loop.now_s) * 1e9),
+        (time, "monotonic"): lambda: loop.now_s,
+        (time, "perf_counter"): lambda: loop.now_s + loop.disk_s,
+        (queue_reader, "perf_counter"): lambda: loop.now_s,
+    }
+    with contextlib.ExitStack() as stack:
+        for (module, name), function in imagined.items():
+            stack.enter_context(patch.object(module, name, function))
+        stack.enter_context(patch.object(group_commit, "ThreadPoolExecutor", lambda *_, **__: SimulatedThread(loop)))
         yield
-    finally:
-        for name, function in real.items():
-            setattr(time, name, function)

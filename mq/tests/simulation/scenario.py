@@ -28,7 +28,7 @@ def run(seed: int, root: Path) -> History:
     loop = SimulatedLoop(seed)
     random.seed(seed)  # The client's own chance, such as the queue with which a producer begins.
     # A killed process loses nothing that it had written: only a power cut does, which has tests of its own.
-    with simulated_time(loop), patch.object(os, "fsync", _nothing), patch.object(os, "fdatasync", _nothing):
+    with simulated_time(loop), patch.object(os, "fsync", loop.sync), patch.object(os, "fdatasync", loop.sync):
         cluster = Cluster(loop, root)
         try:
             loop.run_until_complete(_play(cluster))
@@ -100,7 +100,3 @@ async def _until(cluster: Cluster, is_so: Callable[[], bool]) -> None:
         if cluster.loop.time() > ends_at_s:
             cluster.history.check(GROUPS, ORDERLY)
         await asyncio.sleep(1)
-
-
-def _nothing(_descriptor: int) -> None:
-    return
