@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from config.errors import BadEnvironment
 
 #: Each service owns the database of its name and nothing else.
-SERVICES = ("accounts", "coupons", "fulfillment", "inventory", "orders", "payments")
+SERVICES = ("accounts", "coupons", "fulfillment", "inventory", "notifications", "orders", "payments")
 
 
 def _name_servers(text: str) -> str:
@@ -99,6 +99,7 @@ class Environment(BaseSettings):
     database_url_coupons: PostgresUrl | None = Field(default=None, validation_alias="DATABASE_URL_COUPONS")
     database_url_fulfillment: PostgresUrl | None = Field(default=None, validation_alias="DATABASE_URL_FULFILLMENT")
     database_url_inventory: PostgresUrl | None = Field(default=None, validation_alias="DATABASE_URL_INVENTORY")
+    database_url_notifications: PostgresUrl | None = Field(default=None, validation_alias="DATABASE_URL_NOTIFICATIONS")
     database_url_orders: PostgresUrl | None = Field(default=None, validation_alias="DATABASE_URL_ORDERS")
     database_url_payments: PostgresUrl | None = Field(default=None, validation_alias="DATABASE_URL_PAYMENTS")
 

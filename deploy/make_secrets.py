@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
-SERVICES = ("accounts", "coupons", "fulfillment", "inventory", "orders", "payments")
+SERVICES = ("accounts", "coupons", "fulfillment", "inventory", "notifications", "orders", "payments")
 CONTAINER_GROUP = 10001
 
 ACCOUNTS = """\

@@ -15,7 +15,7 @@ from typing import Final
 
 from django.db import connections, transaction
 
-from messaging import outgoing
+from messaging import outgoing, weak
 from messaging.deliveries import Delivery
 from messaging.models import InboxMessage
 from messaging.outgoing import Answer
@@ -46,6 +46,9 @@ def apply(run: Sequence[Delivery]) -> list[Answer]:
     Raises: whatever the handler raises; none of the deliveries had an effect then.
     """
     consumer = run[0].consumer
+    if consumer.weak:
+        weak.apply(run)
+        return []
     service, group = consumer.service, consumer.group
     keys = [delivery.key for delivery in run]
     assert len(set(keys)) == len(keys), "two of one key in a run: the insert below tells neither of them apart"

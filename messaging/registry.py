@@ -40,6 +40,7 @@ class Consumer:
     orderly: bool
     batch: int | None
     before: Callable[[Any], Any] | None = None
+    weak: bool = False
 
     @cached_property
     def by_tag(self) -> dict[str, type[Event]]:
@@ -94,22 +95,26 @@ def consumer(
     orderly: bool = True,
     batch: int | None = None,
     before: Callable[[Any], Any] | None = None,
+    weak: bool = False,
     into: Registry = registry,
 ) -> Callable[[_Handler], _Handler]:
     """Register the decorated function; it stays callable as it is.
 
     `batch` is the most events it gets at once (None: one at a time); a batch is one transaction. What `before`
-    returns for an event is the handler's second argument.
+    returns for an event is the handler's second argument. `weak` handlers are no part of any transaction and answer
+    nothing: their marks lie in Redis, and expire (see messaging.weak).
     """
     if before is not None and batch is not None:
         raise ValueError("a handler of batches has no `before`: one slow third party would hold up the whole batch")
+    if weak and (before is not None or batch is not None):
+        raise ValueError("a weak handler takes one event at a time and asks nobody before")
     strangers = [event.__name__ for event in tags if event.topic != topic]
     if strangers:
         raise ValueError(f"{', '.join(strangers)}: not of topic {topic!r}")
 
     def register(handler: _Handler) -> _Handler:
         service = handler.__module__.partition(".")[0]
-        into.add(Consumer(handler, service, group or service, topic, tuple(tags), orderly, batch, before))
+        into.add(Consumer(handler, service, group or service, topic, tuple(tags), orderly, batch, before, weak))
         return handler
 
     return register

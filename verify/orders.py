@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from common.clock import now
-from verify import books
+from verify import books, parcels
 from verify.finding import Check, Comparison
 
 _CENTS_PER_POINT = 100
@@ -57,6 +57,7 @@ def _effects_happen_once() -> Comparison:
             f"{order_no} ({status}) is worth {worth} points of buyer {buyer_id}, {kept} are kept, "
             + (f"granted {points[1]} and revoked {points[2]} times, {points[6]} in sum" if points else "granted never"),
         )
+    parcels.compare(found)
     wrong_balances = books.value("accounts", _BALANCES)
     found.require(wrong_balances == 0, f"{wrong_balances} balances differ from the sum of their entries")
     return found

@@ -66,6 +66,8 @@ WECHAT_APP_ID = "wx0000000000000001"
 PAYMENT_PRIVATE_KEY = MILLRACE_DATA / "payments" / "private.pem"
 PAYMENT_KEYS = _environment.keys or MILLRACE_DATA / "keys"
 MQ_NAMESRV_ADDR = _environment.mq_namesrv_addr or "127.0.0.1:9876"
+#: Where SMS and push are written to, instead of being sent.
+NOTIFICATIONS_OUTBOX = MILLRACE_DATA / "outbox"
 REDIS_URL = _environment.redis_url or databases.embedded_redis_url(_environment.data)
 
 #: To standard error, which the supervisor keeps. Refused requests are the buyer's business and not logged.

@@ -29,7 +29,7 @@ from common.clock import now
 from config.environment import SERVICES
 from fulfillment.partners import client as partners
 from inventory.services import catalog
-from messaging import topics, transactions
+from messaging import topics, transactions, weak
 from messaging.registry import registry
 from messaging.worker import Worker
 from mq.client import Client, ClientSettings
@@ -167,7 +167,7 @@ def running_shop(
     root: Path, paysim: PaysimProcess, clock_file: Path, settings: Any, patch: pytest.MonkeyPatch
 ) -> Iterator[Shop]:
     with _event_loop() as call, contextlib.ExitStack() as stack:
-        for third_party in (gateway, partners):  # An earlier test's connections go to others.
+        for third_party in (gateway, partners, weak):  # An earlier test's connections go to others.
             third_party.close_connections()
             stack.callback(third_party.close_connections)
         broker = AsyncExitStack()

@@ -119,6 +119,28 @@ BREAKS = [
         "1 delivered and overdue",
     ),
     (
+        "a paid order is never sent",
+        "fulfillment",
+        "DELETE FROM fulfillment_shipmentline WHERE shipment_id = 'ORDER-PAID'",
+        "I9",
+        "ORDER-PAID is PAID with 1 units, but it has no shipment",
+    ),
+    (
+        "something is sent that nobody paid",
+        "fulfillment",
+        "UPDATE fulfillment_shipment SET order_no = 'ORDER-CLOSED' WHERE order_no = 'ORDER-PAID'; "
+        "UPDATE fulfillment_shipmentline SET shipment_id = 'ORDER-CLOSED' WHERE shipment_id = 'ORDER-PAID'",
+        "I9",
+        "ORDER-CLOSED: a shipment for an order that was not paid",
+    ),
+    (
+        "a parcel is delivered of which its order knows nothing",
+        "fulfillment",
+        "UPDATE fulfillment_shipment SET status = 'DELIVERED' WHERE order_no = 'ORDER-PAID'",
+        "I9",
+        "its shipment of 1 is DELIVERED",
+    ),
+    (
         "points are granted twice",
         "accounts",
         "UPDATE accounts_pointsentry SET points = points * 2 WHERE order_no = 'ORDER-PAID'",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from accounts.models import PointsAccount, PointsEntry
+from fulfillment.models import Shipment
 from inventory.models import Reservation, Sku, StockMovement, StockRecord
 from orders.models import Order, OrderEvent, OrderLine, OrderRefund, RefundCase
 from payments.models import Capture, Payment, Refund
@@ -58,6 +59,14 @@ def order(order_no: str, status: str, *, late_payment: bool = False) -> None:
         _pay(row, status, late_payment=late_payment)
     if status in ("PAID", "REFUNDED"):
         _grant_points(order_no, status)
+        shipment = Shipment.objects.create(
+            order_no=order_no,
+            buyer_id=BUYER_ID,
+            status="PACKING" if status == "PAID" else "STOPPED",
+            version=1,
+            created_at=NOW,
+        )
+        shipment.lines.create(sku=SKU, quantity=1)
 
 
 def _move_stock(order_no: str, status: str) -> None:

@@ -1,0 +1,1 @@
+"""Notifications listens and publishes nothing."""
