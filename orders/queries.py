@@ -43,17 +43,6 @@ def refund_cases_of(*, order_no: str, buyer_id: int) -> list[RefundCase]:
     return list(order.refund_cases.order_by("requested_at", "refund_no").prefetch_related("lines"))
 
 
-def refund_case(*, refund_no: str) -> RefundCase:
-    """One case, for staff.
-
-    Raises: NotFound.
-    """
-    case = RefundCase.objects.filter(refund_no=refund_no).select_related("order").prefetch_related("lines").first()
-    if case is None:
-        raise NotFound(f"There is no refund {refund_no}.")
-    return case
-
-
 def open_cases(*, limit: int) -> list[RefundCase]:
     """What waits for somebody, oldest first: cases to decide, and refunds that failed for good."""
     cases = RefundCase.objects.filter(status__in=[RefundCase.Status.AWAITING_APPROVAL, RefundCase.Status.FAILED])

@@ -45,6 +45,17 @@ class Buyer:
     def cancel(self, order_no: str) -> None:
         self._call("POST", f"/orders/{order_no}/cancel")
 
+    def ask_back(self, order_no: str, sku: str, quantity: int) -> str:
+        """Ask some units back; the refund's number."""
+        headers = {"Idempotency-Key": f"tour-{secrets.token_hex(8)}"}
+        asked = {"lines": [{"sku": sku, "quantity": quantity}], "reason": "one too many"}
+        return str(self._call("POST", f"/orders/{order_no}/refunds", json=asked, headers=headers)["refund_no"])
+
+    def refund(self, order_no: str, refund_no: str) -> dict[str, Any]:
+        cases: Any = self._call("GET", f"/orders/{order_no}/refunds")
+        [found] = [case for case in cases if case["refund_no"] == refund_no]
+        return dict(found)
+
     def cashier_url(self, order_no: str) -> str:
         """The link to the cashier of an order that waits to be paid.
 

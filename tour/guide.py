@@ -66,6 +66,10 @@ class Guide:
         """The order's first message of a tag."""
         return next(message for message in self.broker.messages_of(order_no) if message.tag == tag)
 
+    def has_message(self, order_no: str, tag: str) -> bool:
+        """Whether the order has a message of a tag that can be seen; timers are hidden until they ring."""
+        return any(message.tag == tag for message in self.broker.messages_of(order_no))
+
     def deliver_again(self, message: ReceivedMessage, *, times: int) -> None:
         """Send a message again and wait until everybody who listens to it is done with it."""
         groups = [one.group for one in subscriptions() if one.topic == message.topic and message.tag in one.tags]

@@ -1,4 +1,4 @@
-"""The six steps, in the order they are taken; each is a function that tells its part of the story."""
+"""The seven steps, in the order they are taken; each is a function that tells its part of the story."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from tour.guide import Guide
 from tour.steps.buying import buy_and_pay, deliver_three_times
 from tour.steps.crashing import kill_the_broker
 from tour.steps.ending import let_a_day_pass, order_too_many, pay_too_late
+from tour.steps.shipping import send_there_and_back
 
 STEPS: tuple[Callable[[Guide, int], None], ...] = (
     buy_and_pay,
@@ -16,4 +17,5 @@ STEPS: tuple[Callable[[Guide, int], None], ...] = (
     pay_too_late,
     order_too_many,
     kill_the_broker,
+    send_there_and_back,
 )

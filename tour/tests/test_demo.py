@@ -38,7 +38,7 @@ class TestDemo:
 
         assert tour.returncode == 0, tour.stdout + tour.stderr
         assert f"{port} already; the tour takes free ports from 20000 on" in tour.stdout
-        for number, title in enumerate((*STEPS, "The broker dies"), start=1):
+        for number, title in enumerate((*STEPS, "The broker dies", "There and back"), start=1):
             assert f"{number}  {title}" in tour.stdout
         assert "✗" not in tour.stdout
         assert "24 of 24 orders are PAID" in tour.stdout

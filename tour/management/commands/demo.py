@@ -29,7 +29,9 @@ _PROJECT = Path(__file__).resolve().parents[3]
 
 
 class Command(ShopCommand):
-    help = "The guided tour: start the shop, take six steps through it, check everything, stop it. Status 0: all green."
+    help = (
+        "The guided tour: start the shop, take seven steps through it, check everything, stop it. Status 0: all green."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         # A shop of its own: the tour moves the clock a day ahead, and it stays there.
@@ -44,7 +46,7 @@ class Command(ShopCommand):
         try:
             with _shop(data, base_port) as shop:
                 failures = take_tour(shop, data, Story(console))
-                console.print("\n[bold cyan]7  Does everything add up?[/]  (manage.py verify)\n", highlight=False)
+                console.print("\n[bold cyan]8  Does everything add up?[/]  (manage.py verify)\n", highlight=False)
                 verdict = _verify(data)
         except KeyboardInterrupt:
             console.print("\nStopped halfway; the shop is stopped, too.")
