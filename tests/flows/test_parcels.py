@@ -35,6 +35,7 @@ def wait_until_asked(key: str) -> None:
 
 
 class TestAParcel:
+    @pytest.mark.promise  # The tour takes the same way in every run of the suite, without the faults.
     def test_is_delivered_and_received_by_itself_after_a_week(self, shop: Shop, partners: ShipsimProcess):
         shop.put(TEAPOT=5)
         alice = shop.buyer("alice")
