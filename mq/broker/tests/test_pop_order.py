@@ -297,7 +297,7 @@ class TestTheFile:
         await consumer.ack(placed)
         await consumer.change(paid, 1000)
 
-        broker.orders.save()
+        await broker.orders.stop()  # which saves
 
         text = (tmp_path / "store/config/consumerOrderInfo.json").read_text()
         assert json.loads(text)["table"] == {
