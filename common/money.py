@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 CURRENCY = "CNY"
 _AMOUNT = re.compile(r"(0|[1-9][0-9]{0,10})\.([0-9]{2})", re.ASCII)
@@ -27,3 +28,20 @@ def from_text(text: str) -> int:
     if match is None:
         raise BadAmount(f"{text[:32]!r} is no amount such as 12.34")
     return int(match[1]) * 100 + int(match[2])
+
+
+def split(cents: int, weights: Sequence[int]) -> list[int]:
+    """Divide `cents` in proportion to the weights, to the cent: the shares add up exactly, and none is negative.
+
+    Each share is the exact one rounded down, or a cent more: the cents that are left go to those that lost most by the
+    rounding, earlier ones first (Hamilton's method). So no share exceeds its weight unless `cents` exceeds their sum.
+    """
+    total = sum(weights)
+    assert min([cents, *weights]) >= 0, (cents, weights)
+    assert total > 0 or cents == 0, f"{cents} cents, and nothing to divide them by"
+    if not total:
+        return [0] * len(weights)
+    shares, rests = zip(*(divmod(cents * weight, total) for weight in weights), strict=True)
+    left = cents - sum(shares)
+    lost_most = sorted(range(len(weights)), key=lambda place: -rests[place])[:left]
+    return [share + (place in lost_most) for place, share in enumerate(shares)]

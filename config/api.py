@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import accounts.api
+import checkout.api
 import coupons.api
 import inventory.api
 import orders.api
@@ -10,5 +11,5 @@ import payments.api
 from common.api import new_api
 
 api = new_api()
-for _service in (accounts, coupons, inventory, orders, payments):
+for _service in (accounts, checkout, coupons, inventory, orders, payments):
     api.add_router("", _service.api.router)

@@ -84,6 +84,8 @@ class Environment(BaseSettings):
         le=timedelta(days=60),
         description="a duration from 10 seconds to 60 days, such as P7D",
     )
+    #: How many unpaid orders one buyer may have at once.
+    open_orders_per_buyer_max: int = Field(default=50, ge=1, le=100_000)
     #: Where buyers reach the shop and the third party; the supervisor sets them for every process it starts.
     web_url: str = "http://127.0.0.1:8000"
     paysim_url: str = "http://127.0.0.1:8001"

@@ -1,6 +1,5 @@
-"""Orders over HTTP: place, look at, list, cancel, confirm the receipt, ask for money back.
+"""Orders over HTTP: look at, list, cancel, confirm the receipt, ask for money back. They are placed at the checkout.
 
-POST /api/orders                     a basket, with an Idempotency-Key; 202, for the stock is asked after the answer
 GET  /api/orders                     the buyer's confirmed orders, newest first
 GET  /api/orders/{order_no}          one order, from the moment it is placed; somebody else's is not found
 POST /api/orders/{order_no}/cancel   gives up an order that is not shipped; once more changes nothing
@@ -24,8 +23,8 @@ from common.clock import now
 from common.idempotency import KeyHeader
 from orders import queries
 from orders.models import Order, RefundCase
-from orders.services import asking_back, closing, placing, shipping
-from orders.services.placing import LINE_COUNT_MAX, QUANTITY_MAX, Wanted
+from orders.services import asking_back, closing, shipping
+from orders.services.pricing import LINE_COUNT_MAX, QUANTITY_MAX, Wanted
 
 router = Router(tags=["orders"], auth=tokens.BuyerToken())
 
@@ -40,24 +39,13 @@ class BasketLine(Schema):
     quantity: Annotated[int, Field(strict=True, ge=1, le=QUANTITY_MAX)]
 
 
-class Basket(Schema):
-    """Articles and quantities. Prices are the shop's, so a basket that names one is refused."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    lines: Annotated[list[BasketLine], Field(min_length=1, max_length=LINE_COUNT_MAX)]
-
-
-class Placed(Schema):
-    order_no: str
-    status_url: str
-
-
 class LineView(Schema):
     sku: str
     title: str
     quantity: int
     unit_price_cents: int
+    discount_cents: int
+    price_cents: int
 
 
 class OrderView(Schema):
@@ -65,7 +53,15 @@ class OrderView(Schema):
     status: str
     version: int
     total_cents: int
+    discount_cents: int
+    freight_cents: int
+    balance_cents: int
+    payable_cents: int
+    coupon_no: str
+    red_packet_no: str
     currency: str
+    address: dict[str, Any] | None
+    invoice: dict[str, Any] | None
     reason: str
     reason_details: dict[str, Any] | None
     placed_at: datetime
@@ -127,13 +123,6 @@ class Page(Schema):
     orders: list[OrderView]
     #: Give it as `before` to get the next page; absent on the last one.
     next_before: str | None
-
-
-@router.post("/orders", response={202: Placed})
-def place(request: HttpRequest, basket: Basket, key: KeyHeader) -> Status[dict[str, Any]]:
-    wanted = [Wanted(line.sku, line.quantity) for line in basket.lines]
-    buyer_id = tokens.buyer_id(request)
-    return Status(202, placing.place_order(buyer_id=buyer_id, wanted=wanted, key=key, now=now()))
 
 
 @router.get("/orders", response=Page)

@@ -33,10 +33,26 @@ class Buyer:
     def points(self) -> int:
         return int(self._call("GET", "/me")["points"])
 
-    def place(self, sku: str, quantity: int) -> str:
+    def balance_cents(self) -> int:
+        return int(self._call("GET", "/me")["balance_cents"])
+
+    def grab(self, template_no: str) -> str:
+        """Grab a coupon of a template; its number."""
+        headers = {"Idempotency-Key": f"tour-{secrets.token_hex(8)}"}
+        return str(self._call("POST", f"/coupons/templates/{template_no}/grab", headers=headers)["coupon_no"])
+
+    def coupon_status(self, coupon_no: str) -> str:
+        coupons = self._call("GET", "/coupons")["coupons"]
+        return next(str(one["status"]) for one in coupons if one["coupon_no"] == coupon_no)
+
+    def checkout(self, sku: str, quantity: int, **choices: Any) -> dict[str, Any]:
+        """The confirm page."""
+        return self._call("POST", "/checkout", json={"lines": [{"sku": sku, "quantity": quantity}], **choices})
+
+    def place(self, sku: str, quantity: int, **choices: Any) -> str:
         """Place an order; the same key is used until there is an answer, so an order is never placed twice."""
         headers = {"Idempotency-Key": f"tour-{secrets.token_hex(8)}"}
-        basket = {"lines": [{"sku": sku, "quantity": quantity}]}
+        basket = {"lines": [{"sku": sku, "quantity": quantity}], **choices}
         return str(self._call("POST", "/orders", json=basket, headers=headers)["order_no"])
 
     def order(self, order_no: str) -> dict[str, Any]:

@@ -49,6 +49,10 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 PAYMENT_WINDOW = _environment.payment_window
 #: How long inventory, coupons and accounts have to answer before an order is given up.
 CONFIRM_WINDOW = timedelta(seconds=30)
+#: Unpaid orders of one buyer, so that nobody hoards the stock.
+OPEN_ORDERS_PER_BUYER_MAX = _environment.open_orders_per_buyer_max
+#: From an orders.services.freight.Parcel to cents.
+FREIGHT_RULE = "orders.services.freight.by_zone_and_weight"
 RECEIPT_WINDOW = _environment.receipt_window
 #: None is the system's clock; see common.clock.
 CLOCK_OFFSET_FILE = _environment.clock_offset_file

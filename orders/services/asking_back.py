@@ -12,7 +12,7 @@ from common import idempotency
 from common.errors import InvalidInput
 from orders.models import RefundAnswer, RefundCase
 from orders.services import cases
-from orders.services.placing import Wanted
+from orders.services.pricing import Wanted
 
 
 def ask_back(

@@ -16,7 +16,7 @@ from messaging.testing import RecordedQueue
 from orders.models import InvalidTransition, Order, OrderLine, RefundCase, Status
 from orders.services import asking_back, cases, closing
 from orders.services.cases import NotDecidable, NothingLeft, ReturnTooLate
-from orders.services.placing import Wanted
+from orders.services.pricing import Wanted
 from orders.tests import book
 from orders.tests.book import ALICE, BOB, NOON, WEEK
 

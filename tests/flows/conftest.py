@@ -32,6 +32,7 @@ def shop(tmp_path: Path, partners: ShipsimProcess, settings: Any, monkeypatch: p
         settings.SHIPSIM_URL = partners.url
         settings.CLOCK_OFFSET_FILE = clock_file
         settings.PAYSIM_URL = paysim.url
+        settings.OPEN_ORDERS_PER_BUYER_MAX = 1000
         settings.PAYMENT_KEYS = paysim.keys
         settings.PAYMENT_PRIVATE_KEY = tmp_path / "shop-private.pem"
         keys.own()

@@ -23,10 +23,11 @@ import pytest
 from django.db import close_old_connections
 from django.test.testcases import LiveServerThread
 
-from accounts.services import registering
+from accounts.services import addresses, balance, registering
 from common import tokens
 from common.clock import now
 from config.environment import SERVICES
+from coupons.services import templates
 from fulfillment.partners import client as partners
 from inventory.services import catalog
 from messaging import topics, transactions, weak
@@ -48,6 +49,16 @@ _LOOK_EVERY_S = 0.01
 _CLIENT_SETTINGS = ClientSettings(offset_persist_s=0.2, rebalance_retry_s=0.2)
 
 
+HOME = {
+    "recipient": "Alice Liu",
+    "phone": "+86 138 0000 0000",
+    "region": "CN-SH",
+    "city": "Shanghai",
+    "street": "1 Nanjing Road",
+    "is_default": True,
+}
+
+
 class Buyer:
     """One buyer at the shop's front door."""
 
@@ -55,10 +66,17 @@ class Buyer:
         self.buyer_id = registering.put_buyer(username=name, password=secrets.token_urlsafe(8))
         headers = {"Authorization": f"Bearer {tokens.issue(self.buyer_id)}"}
         self.http = httpx.Client(base_url=f"{url}/api", headers=headers, timeout=20, trust_env=False)
+        addresses.add_address(buyer_id=self.buyer_id, details=HOME, key=secrets.token_hex(8), now=now())
 
     def place(self, **quantities: int) -> str:
+        return self.place_with({}, **quantities)
+
+    def place_with(self, choices: dict[str, Any], **quantities: int) -> str:
+        """Place an order with a coupon, a balance or whatever else the checkout takes."""
         lines = [{"sku": sku, "quantity": quantity} for sku, quantity in quantities.items()]
-        answer = self.http.post("/orders", json={"lines": lines}, headers={"Idempotency-Key": secrets.token_hex(8)})
+        answer = self.http.post(
+            "/orders", json={"lines": lines, **choices}, headers={"Idempotency-Key": secrets.token_hex(8)}
+        )
         assert answer.status_code == 202, answer.text
         order_no: str = answer.json()["order_no"]
         return order_no
@@ -92,6 +110,23 @@ class Buyer:
     def points(self) -> int:
         return int(self._get("/me")["points"])
 
+    def balance(self) -> tuple[int, int]:
+        """Available, held."""
+        me = self._get("/me")
+        return me["balance_cents"], me["held_cents"]
+
+    def credit(self, cents: int) -> None:
+        balance.credit(reference=secrets.token_hex(8), buyer_id=self.buyer_id, cents=cents, now=now())
+
+    def grab(self, template_no: str) -> str:
+        headers = {"Idempotency-Key": secrets.token_hex(8)}
+        grabbed = self.http.post(f"/coupons/templates/{template_no}/grab", headers=headers).raise_for_status()
+        return str(grabbed.json()["coupon_no"])
+
+    def coupon(self, coupon_no: str) -> dict[str, Any]:
+        [found] = [one for one in self._get("/coupons")["coupons"] if one["coupon_no"] == coupon_no]
+        return dict(found)
+
     def cashier_url(self, order_no: str) -> str:
         """Asked once: an order that waits to be paid can be paid."""
         return str(self.http.post(f"/payments/{order_no}").raise_for_status().json()["cashier_url"])
@@ -121,6 +156,19 @@ class Shop:
         for sku, initial in units.items():
             catalog.put_sku(sku=sku, title=sku.title(), price_cents=1250, on_sale=True, initial=initial, now=now())
         until(lambda: CatalogItem.objects.filter(sku__in=units).count() == len(units))
+
+    def offer(self, template_no: str, **rule: Any) -> None:
+        """Coupons to grab; `rule` is what they take off."""
+        templates.put_template(
+            template_no=template_no,
+            title=template_no,
+            stock=1000,
+            per_buyer_limit=100,
+            grab_from=now(),
+            grab_until=now() + timedelta(days=1),
+            valid_for=timedelta(days=7),
+            **rule,
+        )
 
     def wait(self, order_no: str, *statuses: str) -> str:
         """Wait until its buyer sees the order in one of these; which one."""
