@@ -9,10 +9,17 @@ from django.db import InterfaceError, OperationalError
 from mq.errors import MQError
 from payments.gateway.contract import GatewayRefused, GatewayUnavailable
 from payments.gateway.keys import KeysMissing
-from verify import messages, money, orders, stock
+from verify import balance, messages, money, orders, prices, stock
 from verify.finding import Check, Finding, Status
 
-CHECKS: tuple[Check, ...] = (*stock.CHECKS, *money.CHECKS, *orders.CHECKS, *messages.CHECKS)
+CHECKS: tuple[Check, ...] = (
+    *stock.CHECKS,
+    *money.CHECKS,
+    *prices.CHECKS,
+    *balance.CHECKS,
+    *orders.CHECKS,
+    *messages.CHECKS,
+)
 #: What a part that does not answer looks like from here.
 _UNREACHABLE = (OperationalError, InterfaceError, MQError, GatewayUnavailable, GatewayRefused, KeysMissing, OSError)
 _LOOK_EVERY_S = 0.25

@@ -20,7 +20,7 @@ from inventory.services import catalog
 from messaging.testing import RecordedQueue
 from mq.errors import ConnectionLost
 
-pytestmark = pytest.mark.django_db(databases=["accounts", "inventory"], transaction=True)
+pytestmark = pytest.mark.django_db(databases=["accounts", "coupons", "inventory"], transaction=True)
 
 
 @pytest.fixture

@@ -67,6 +67,7 @@ MATRIX = {
     "DELETE /api/addresses/{address_no}": Who.OWNER,
     "GET /api/coupons": Who.BUYERS,
     "POST /api/coupons/templates/{template_no}/grab": Who.BUYERS,
+    "POST /api/checkout": Who.BUYERS,
     "POST /api/orders": Who.BUYERS,
     "GET /api/orders": Who.BUYERS,
     "GET /api/orders/{order_no}": Who.OWNER,

@@ -1,4 +1,4 @@
-"""Step 6: the broker is killed while orders are on their way, and every order still ends right."""
+"""Step 7: the broker is killed while orders are on their way, and every order still ends right."""
 
 from __future__ import annotations
 

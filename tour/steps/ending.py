@@ -1,4 +1,4 @@
-"""Steps 3, 4 and 5: three ways in which an order ends without goods, and what has to come back then."""
+"""Steps 4, 5 and 6: three ways in which an order ends without goods, and what has to come back then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step 7: a parcel there and back: some units given back before it leaves, a carrier that is down, and a return."""
+"""Step 8: a parcel there and back: some units given back before it leaves, a carrier that is down, and a return."""
 
 from __future__ import annotations
 

@@ -13,7 +13,14 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
-STEPS = ("Buy and pay", "The same message three times", "Unpaid for 24 hours", "Paid after it closed", "Out of stock")
+STEPS = (
+    "Buy and pay",
+    "The same message three times",
+    "A coupon and some balance",
+    "Unpaid for 24 hours",
+    "Paid after it closed",
+    "Out of stock",
+)
 
 
 def manage(*words: str) -> subprocess.CompletedProcess[str]:

@@ -6,9 +6,9 @@ import pytest
 from django.db import connections
 
 from config.environment import SERVICES
-from verify.tests.world import PRICE_CENTS
+from verify.tests.world import PAYABLE_CENTS
 
-NAMES = ("I1", "I3", "I4", "I5", "I9", "I10", "C10")
+NAMES = ("I1", "I3", "I4", "I5", "I6", "I9", "I10", "I13", "I14", "I15", "C10")
 
 #: What is broken, in which database, by which statement, who must notice, and whom the report must name.
 BREAKS = [
@@ -74,7 +74,7 @@ BREAKS = [
         "payments",
         "UPDATE payments_refund SET status = 'FAILED' WHERE refund_no = 'R-ORDER-LATE'",
         "I4",
-        f"ORDER-LATE (CLOSED): captured {PRICE_CENTS} - refunded 0",
+        f"ORDER-LATE (CLOSED): captured {PAYABLE_CENTS} - refunded 0",
     ),
     (
         "a cent is missing",
@@ -139,6 +139,90 @@ BREAKS = [
         "UPDATE fulfillment_shipment SET status = 'DELIVERED' WHERE order_no = 'ORDER-PAID'",
         "I9",
         "its shipment of 1 is DELIVERED",
+    ),
+    (
+        "a coupon is used by two orders",
+        "orders",
+        "UPDATE orders_order SET coupon_no = 'C-ORDER-PAID' WHERE order_no = 'ORDER-PENDING_PAYMENT'",
+        "I6",
+        "C-ORDER-PAID is used by 2 orders",
+    ),
+    (
+        "a paid order's coupon is given back",
+        "coupons",
+        "UPDATE coupons_coupon SET status = 'ISSUED', order_no = '' WHERE coupon_no = 'C-ORDER-PAID'",
+        "I6",
+        "ORDER-PAID is PAID, so C-ORDER-PAID must be REDEEMED, but it is free",
+    ),
+    (
+        "a closed order keeps its coupon",
+        "coupons",
+        "UPDATE coupons_coupon SET status = 'LOCKED', order_no = 'ORDER-CLOSED' WHERE coupon_no = 'C-ORDER-CLOSED'",
+        "I6",
+        "C-ORDER-CLOSED is LOCKED for ORDER-CLOSED, which does not have it",
+    ),
+    (
+        "a coupon comes from nowhere",
+        "coupons",
+        'UPDATE coupons_coupontemplate SET "left" = "left" + 1',
+        "I6",
+        "were taken from the stock",
+    ),
+    (
+        "a cent of the discount has no line",
+        "orders",
+        "UPDATE orders_orderline SET discount_cents = discount_cents - 1 WHERE order_id = 'ORDER-PAID'",
+        "I13",
+        "ORDER-PAID: 500 are off, but 499",
+    ),
+    (
+        "an order costs another sum than its parts",
+        "orders",
+        "UPDATE orders_order SET freight_cents = freight_cents + 1 WHERE order_no = 'ORDER-PAID'",
+        "I13",
+        "ORDER-PAID",
+    ),
+    (
+        "the lines take more of the balance than the order",
+        "orders",
+        "UPDATE orders_order SET balance_cents = balance_cents - 1 WHERE order_no = 'ORDER-PAID'",
+        "I13",
+        "ORDER-PAID: the balance pays",
+    ),
+    (
+        "an entry of the balance has no other side",
+        "accounts",
+        "DELETE FROM accounts_balanceentry WHERE reference = 'ORDER-PAID' AND account = 'SHOP'",
+        "I14",
+        "1 movements are not two entries",
+    ),
+    (
+        "a balance differs from its ledger",
+        "accounts",
+        "UPDATE accounts_balanceaccount SET available_cents = available_cents + 1",
+        "I14",
+        "by the ledger",
+    ),
+    (
+        "a paid order's balance is given back",
+        "accounts",
+        "UPDATE accounts_balancehold SET state = 'RELEASED' WHERE order_no = 'ORDER-PAID'",
+        "I15",
+        "ORDER-PAID is PAID and takes 1000 of the balance",
+    ),
+    (
+        "a closed order keeps its balance",
+        "accounts",
+        "UPDATE accounts_balancehold SET state = 'HELD' WHERE order_no = 'ORDER-CLOSED'",
+        "I15",
+        "ORDER-CLOSED is CLOSED",
+    ),
+    (
+        "balance is held for nobody",
+        "accounts",
+        "UPDATE accounts_balancehold SET order_no = 'NOBODY' WHERE order_no = 'ORDER-CLOSED'",
+        "I15",
+        "NOBODY: balance is RELEASED for an order that wants none",
     ),
     (
         "points are granted twice",

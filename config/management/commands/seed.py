@@ -2,16 +2,21 @@ from __future__ import annotations
 
 import json
 import secrets
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from accounts.services import registering
+from accounts import queries as queries_of_accounts
+from accounts.services import addresses, balance, registering
 from common.clock import now
 from config import sample_data
 from config.management.options import RunningShopCommand
+from coupons.services import templates
 from inventory import queries
 from inventory.services import catalog
 from messaging.transactions import QueueUnavailable
+
+_MONTH, _YEAR = timedelta(days=30), timedelta(days=365)
 
 
 class Command(RunningShopCommand):
@@ -19,6 +24,7 @@ class Command(RunningShopCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         logins = self._logins(self.data(options))
+        self._put_coupons()
         try:
             new = self._put_missing_articles()
         except QueueUnavailable as error:
@@ -36,10 +42,22 @@ class Command(RunningShopCommand):
         # A password is checked by hashing it, which takes long: what the file has was set when the file was written.
         missing = {name: secrets.token_urlsafe(12) for name in sample_data.BUYERS if name not in logins}
         for username, password in missing.items():
-            registering.put_buyer(username=username, password=password)
+            self._welcome(registering.put_buyer(username=username, password=password))
         if missing:
             sample_data.remember_logins(data, logins | missing)
         return logins | missing
+
+    def _welcome(self, buyer_id: int) -> None:
+        """An address and some balance, unless the buyer had them before the file of passwords was lost."""
+        if not queries_of_accounts.addresses_of(buyer_id):
+            addresses.add_address(buyer_id=buyer_id, details=sample_data.HOME, key=f"seed-{buyer_id}", now=now())
+        balance.credit(reference=f"welcome-{buyer_id}", buyer_id=buyer_id, cents=sample_data.WELCOME_CENTS, now=now())
+
+    def _put_coupons(self) -> None:
+        for rule in sample_data.COUPON_TEMPLATES:
+            window = {"grab_from": now(), "grab_until": now() + _YEAR}
+            templates.put_template(**rule, **window, stock=10_000, per_buyer_limit=10, valid_for=_MONTH)
+        templates.put_template(**sample_data.REWARD, stock=10_000, per_buyer_limit=1, valid_for=_MONTH)
 
     def _put_missing_articles(self) -> list[str]:
         known = queries.known_skus()
@@ -51,6 +69,9 @@ class Command(RunningShopCommand):
                 price_cents=article.price_cents,
                 on_sale=True,
                 initial=article.initial,
+                category=article.category,
+                weight_grams=article.weight_grams,
+                per_buyer_limit=article.per_buyer_limit,
                 now=now(),
             )
         return [article.sku for article in missing]

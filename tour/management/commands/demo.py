@@ -30,7 +30,7 @@ _PROJECT = Path(__file__).resolve().parents[3]
 
 class Command(ShopCommand):
     help = (
-        "The guided tour: start the shop, take seven steps through it, check everything, stop it. Status 0: all green."
+        "The guided tour: start the shop, take eight steps through it, check everything, stop it. Status 0: all green."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -46,7 +46,7 @@ class Command(ShopCommand):
         try:
             with _shop(data, base_port) as shop:
                 failures = take_tour(shop, data, Story(console))
-                console.print("\n[bold cyan]8  Does everything add up?[/]  (manage.py verify)\n", highlight=False)
+                console.print("\n[bold cyan]9  Does everything add up?[/]  (manage.py verify)\n", highlight=False)
                 verdict = _verify(data)
         except KeyboardInterrupt:
             console.print("\nStopped halfway; the shop is stopped, too.")
