@@ -49,6 +49,6 @@ class TestDemo:
             assert f"{number}  {title}" in tour.stdout
         assert "✗" not in tour.stdout
         assert "24 of 24 orders are PAID" in tour.stdout
-        assert tour.stdout.count("holds") == 9
+        assert tour.stdout.count("holds") == 13
         assert re.search(r"order-events +OrderPaid +M\w+ +queue \d, offset \d+", tour.stdout)
         assert manage("status", "--data", str(tmp_path / "shop")).returncode == 3

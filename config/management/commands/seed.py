@@ -55,8 +55,14 @@ class Command(RunningShopCommand):
 
     def _put_coupons(self) -> None:
         for rule in sample_data.COUPON_TEMPLATES:
-            window = {"grab_from": now(), "grab_until": now() + _YEAR}
-            templates.put_template(**rule, **window, stock=10_000, per_buyer_limit=10, valid_for=_MONTH)
+            templates.put_template(
+                **rule,
+                grab_from=now(),
+                grab_until=now() + _YEAR,
+                stock=10_000,
+                per_buyer_limit=10,
+                valid_for=_MONTH,
+            )
         templates.put_template(**sample_data.REWARD, stock=10_000, per_buyer_limit=1, valid_for=_MONTH)
 
     def _put_missing_articles(self) -> list[str]:
