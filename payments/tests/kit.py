@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -81,6 +82,7 @@ def receive(fields: dict[str, str] | bytes, *, now: datetime) -> Verdict:
     return callbacks.receive("alipay", Callback("POST", {}, body), now=now)
 
 
+@cache
 def private_key(path: Path) -> rsa.RSAPrivateKey:
     key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     assert isinstance(key, rsa.RSAPrivateKey)

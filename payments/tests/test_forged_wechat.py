@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.x509.oid import NameOID
 from django.conf import settings
 from django.test import Client
@@ -103,7 +103,7 @@ def signature_of_another(payment: Payment, pen: WechatPen):
 
 
 def by_another_key(payment: Payment, pen: WechatPen):
-    return pen.callback(payment, key=rsa.generate_private_key(public_exponent=65537, key_size=2048))
+    return pen.callback(payment, key=kit.private_key(settings.PAYMENT_PRIVATE_KEY))
 
 
 def signed_with(algorithm: hashes.HashAlgorithm):

@@ -25,7 +25,8 @@ from payments.services import capturing, closing, opening, refunding, tidying
 from payments.tests import kit
 from payments.tests.test_refunding import request
 
-pytestmark = pytest.mark.django_db(databases=["payments"], transaction=True)
+pytestmark = pytest.mark.django_db(databases=["payments"])
+real_commits = pytest.mark.django_db(databases=["payments"], transaction=True)
 
 NOW = datetime.now(UTC)
 BOTH = list(channels.GATEWAYS)
@@ -223,6 +224,7 @@ class TestCallbacks:
         assert (refund.capture.channel, refund.amount_cents) == (channel, kit.PRICE_CENTS)
         assert len(queue.shown_as("PaymentSucceeded")) == len(queue.shown_as("ExecuteRefund")) == 1
 
+    @real_commits
     def test_costs_one_transaction_and_ten_statements(self, pens, queue, channel):
         payment = kit.open_payment()
         deliver = pens.told(channel, payment)
@@ -273,6 +275,7 @@ class TestRefunds:
         assert event.tag == "RefundSucceeded"
         assert given_back(paid) == (1000, 1)
 
+    @real_commits
     def test_bug_20_parallel_partial_refunds_never_pass_the_total(self, paid):
         """Guard: the compare-and-set of `refund_reserved_cents` in `refunding._reserve` (and the check constraint)."""
         most = kit.PRICE_CENTS * 6 // 10
@@ -326,6 +329,7 @@ class TestRefunds:
         assert isinstance(request(paid, key="more", cents=1), RefundFailed)
 
 
+@real_commits
 class TestAGatewayThatIsDownForHours:
     def test_raises_an_alarm_and_then_leaves_the_command_as_a_dead_letter(self, paysim, paid):
         """Guards: `_ALARM_ATTEMPT` and `ATTEMPTS_MAX` in refunding.py; messaging parks what keeps failing."""

@@ -17,7 +17,7 @@ from payments.services import opening, reconciling, refunding
 from payments.tests import kit
 from payments.tests.test_refunding import request
 
-pytestmark = pytest.mark.django_db(databases=["payments"], transaction=True)
+pytestmark = pytest.mark.django_db(databases=["payments"])
 
 NOW = datetime.now(UTC)
 BOTH = list(channels.GATEWAYS)
@@ -70,12 +70,12 @@ class TestMissingCallbacks:
 
         monkeypatch.setattr(gateway, "query", nobody_paid)
 
-        reconcile_every(30, until=timedelta(hours=6))
+        reconcile_every(30, until=timedelta(hours=2))
 
         assert asked[:3] == [NOW + timedelta(seconds=seconds) for seconds in (30, 90, 150)]
-        assert len(asked) == 100
+        assert 30 < len(asked) < 80
         late = [after - before for before, after in itertools.pairwise(asked)]
-        assert max(late) <= timedelta(minutes=10.5)
+        assert max(late) <= timedelta(minutes=4.5)
 
     def test_of_an_order_nobody_went_to_pay_are_nothing_to_ask_about(self, paysim, queue):
         kit.open_payment()

@@ -22,7 +22,7 @@ from payments.tests import kit
 from payments.tests.test_refunding import request
 from paysim.testing import PaysimProcess
 
-pytestmark = pytest.mark.django_db(databases=["payments"], transaction=True)
+pytestmark = pytest.mark.django_db(databases=["payments"])
 
 BOTH = list(channels.GATEWAYS)
 DAY_MS = 86_400_000
