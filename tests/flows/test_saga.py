@@ -13,6 +13,7 @@ from inventory.models import Reservation
 from inventory.tests import shelf
 from orders.models import OrderRefund
 from orders.tests import book
+from payments.models import Capture
 from tests.flows.shop import Buyer, Shop, until
 
 pytestmark = pytest.mark.django_db(databases=list(SERVICES), transaction=True)
@@ -169,3 +170,19 @@ class TestPayingTooLate:
         assert alice.order(order_no)["status"] == "CLOSED"
         assert shelf.counts("TEAPOT") == (5, 0, 0)
         assert alice.points() == 0
+
+
+class TestPayingByWechat:
+    def test_leads_to_the_same_end(self, shop: Shop):
+        shop.put(TEAPOT=5)
+        alice = shop.buyer("alice")
+        order_no = alice.place(TEAPOT=2)
+        shop.wait(order_no, "PENDING_PAYMENT")
+        choice = {"channel": "wechat"}
+
+        shop.pay(alice.http.post(f"/payments/{order_no}", json=choice).raise_for_status().json()["cashier_url"])
+
+        shop.wait(order_no, "PAID")
+        until(lambda: shelf.counts("TEAPOT") == (3, 0, 2))
+        shop.verify()
+        assert Capture.objects.get().channel == "wechat"
