@@ -226,3 +226,48 @@ def test_a_refund_moves_no_order_by_itself(queue: RecordedQueue):
     open_case()
 
     assert Order.objects.get().version == 3
+
+
+class TestFreightAndBalance:
+    """An order of 25.00 and 8.00 freight, of which the balance had paid 7.00 of the goods and 3.00 of the freight."""
+
+    @pytest.fixture(autouse=True)
+    def _order(self, queue: RecordedQueue) -> None:
+        book.order(status=Status.PAID)
+        Order.objects.update(total_cents=3300, freight_cents=800, balance_cents=1000)
+        OrderLine.objects.update(balance_cents=700)
+
+    def test_come_back_whole_with_an_order_that_never_left(self):
+        case = open_case()
+
+        request = book.only(move(cases.refund_stopped, case))
+
+        assert (case.amount_cents, case.balance_cents, case.freight_cents) == (3300, 1000, 800)
+        assert request.amount_cents == 2300
+        assert [line.amount_cents for line in request.lines] == [1800]
+
+    def test_come_back_with_the_last_part_only(self):
+        first, last = open_case({"TEAPOT": 1}), open_case({"TEAPOT": 1})
+
+        assert (first.amount_cents, first.balance_cents) == (1250, 350)
+        assert (last.amount_cents, last.balance_cents) == (1250 + 800, 350 + 300)
+
+    def test_of_a_parcel_that_could_not_be_stopped_keeps_the_freight(self):
+        """Protects `amount_cents=` in `cases.await_approval`: the freight was used."""
+        case = open_case()
+
+        cases.await_approval(refund_no=case.refund_no)
+
+        case.refresh_from_db()
+        assert (case.amount_cents, case.balance_cents, case.freight_cents) == (2500, 700, 0)
+
+    def test_of_an_order_that_the_balance_paid_alone_asks_no_payment_company(self):
+        Order.objects.update(balance_cents=3300)
+        OrderLine.objects.update(balance_cents=2500)
+        case = open_case()
+
+        refunded = book.only(move(cases.refund_stopped, case))
+
+        assert (refunded.tag, refunded.amount_cents, refunded.balance_cents) == ("OrderRefunded", 3300, 3300)
+        assert refunded.is_whole
+        assert book.state() == (Status.REFUNDED, 4)
