@@ -7,10 +7,14 @@ from collections.abc import Iterable
 from common.clock import now
 from messaging.events import Outgoing
 from messaging.registry import consumer
-from orders.messages import ORDER_EVENTS, ClosePayment, OrderConfirmed, RefundRequested
+from orders.messages import ORDER_EVENTS, ClosePayment, OrderConfirmed, OrderPaid, RefundRequested
 from payments.gateway.contract import Trade
 from payments.messages import PAYMENT_EVENTS, CloseTrade, ExecuteRefund, PaymentOpened
-from payments.services import capturing, closing, opening, reconciling, refunding
+from payments.services import capturing, closing, opening, pay_log, reconciling, refunding
+
+BATCH = 64
+#: A group of its own: a list for people holds up no money.
+LOG_GROUP = "payments-log"
 
 
 @consumer(topic=ORDER_EVENTS, tags=[OrderConfirmed])
@@ -71,3 +75,9 @@ def _ask_to_refund(command: ExecuteRefund) -> refunding.Answer:
 @consumer(topic=PAYMENT_EVENTS, tags=[ExecuteRefund], before=_ask_to_refund)
 def execute_refund(command: ExecuteRefund, answer: refunding.Answer) -> Iterable[Outgoing]:
     return refunding.settle(command, answer, now=now())
+
+
+@consumer(topic=ORDER_EVENTS, tags=[OrderPaid], group=LOG_GROUP, batch=BATCH)
+def log_paid(events: list[OrderPaid]) -> list[list[Outgoing]]:
+    pay_log.log(events, now=now())
+    return [[] for _ in events]

@@ -275,3 +275,24 @@ class Alarm(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.subject}"
+
+
+class PayLogEntry(models.Model):
+    """The pay log: who paid which order with what, once per order. Rows are never changed."""
+
+    order_no = models.CharField(max_length=32, primary_key=True)
+    buyer_id = models.BigIntegerField()
+    #: Empty when the balance paid alone.
+    payment_no = models.CharField(max_length=64, blank=True)
+    total_cents = models.BigIntegerField()
+    balance_cents = models.BigIntegerField()
+    logged_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=Q(balance_cents__range=(0, F("total_cents"))), name="pay_log_amounts"),
+        )
+        indexes = (models.Index(fields=["buyer_id", "-logged_at"], name="pay_log_of_buyer"),)
+
+    def __str__(self) -> str:
+        return f"{self.order_no} {self.total_cents}"

@@ -1,4 +1,4 @@
-"""Parcels: every paid order has one shipment, of its units, that is where the order says (a part of I9)."""
+"""After a payment: one shipment of the order's units, where the order says, and one line in the pay log (I9)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ _SHIPMENTS = """
     SELECT shipment.order_no, shipment.status, sum(line.quantity)::bigint
     FROM fulfillment_shipment shipment JOIN fulfillment_shipmentline line ON line.shipment_id = shipment.order_no
     GROUP BY shipment.order_no ORDER BY shipment.order_no COLLATE "C" """
+_PAID = """
+    SELECT order_no, buyer_id, payment_no, total_cents, balance_cents FROM orders_order
+    WHERE status IN ('PAID', 'SHIPPED', 'DELIVERED', 'COMPLETED', 'REFUNDED') ORDER BY order_no COLLATE "C" """
+_PAY_LOG = """
+    SELECT order_no, buyer_id, payment_no, total_cents, balance_cents FROM payments_paylogentry
+    ORDER BY order_no COLLATE "C" """
 #: Where the parcel of an order may be. One that was stopped waits for the money to go back.
 _STATUSES_OF: Final = {
     "PAID": {"PACKING", "PACKED", "DISPATCHING", "STOPPED"},
@@ -29,6 +35,7 @@ _STATUSES_OF: Final = {
 def compare(found: Comparison) -> None:
     """Count shipments and note what does not fit."""
     found.count("shipments", 0)
+    found.count("lines in the pay log", 0)
     for order, shipment in books.side_by_side(books.stream("orders", _ORDERS), books.stream("fulfillment", _SHIPMENTS)):
         if order is None:
             assert shipment is not None
@@ -41,3 +48,6 @@ def compare(found: Comparison) -> None:
             f"{order_no} is {status} with {units} units, but "
             + (f"its shipment of {shipment[2]} is {shipment[1]}" if shipment else "it has no shipment"),
         )
+    for paid, logged in books.side_by_side(books.stream("orders", _PAID), books.stream("payments", _PAY_LOG)):
+        found.count("lines in the pay log", int(logged is not None))
+        found.require(paid == logged, f"{(paid or logged or [''])[0]}: paid {paid}, in the pay log {logged}")

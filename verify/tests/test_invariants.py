@@ -119,6 +119,13 @@ BREAKS = [
         "1 delivered and overdue",
     ),
     (
+        "the pay log misses an order",
+        "payments",
+        "DELETE FROM payments_paylogentry WHERE order_no = 'ORDER-PAID'",
+        "I9",
+        "in the pay log None",
+    ),
+    (
         "a paid order is never sent",
         "fulfillment",
         "DELETE FROM fulfillment_shipmentline WHERE shipment_id = 'ORDER-PAID'",

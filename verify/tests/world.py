@@ -9,7 +9,7 @@ from coupons.models import Coupon, CouponMovement, CouponTemplate
 from fulfillment.models import Shipment
 from inventory.models import Reservation, Sku, StockMovement, StockRecord
 from orders.models import Order, OrderEvent, OrderLine, OrderRefund, RefundCase
-from payments.models import Capture, Payment, Refund
+from payments.models import Capture, PayLogEntry, Payment, Refund
 
 SKU = "RETRO-CLOCK"
 #: After a coupon took off some; the balance pays a part, the payment company takes the rest.
@@ -101,6 +101,9 @@ def order(order_no: str, status: str, *, late_payment: bool = False) -> None:
             created_at=NOW,
         )
         shipment.lines.create(sku=SKU, quantity=1)
+        PayLogEntry.objects.create(
+            order_no=order_no, buyer_id=BUYER_ID, payment_no="", total_cents=PRICE_CENTS, balance_cents=0, logged_at=NOW
+        )
 
 
 def _move_stock(order_no: str, status: str) -> None:
