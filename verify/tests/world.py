@@ -102,7 +102,12 @@ def order(order_no: str, status: str, *, late_payment: bool = False) -> None:
         )
         shipment.lines.create(sku=SKU, quantity=1)
         PayLogEntry.objects.create(
-            order_no=order_no, buyer_id=BUYER_ID, payment_no="", total_cents=PRICE_CENTS, balance_cents=0, logged_at=NOW
+            order_no=order_no,
+            buyer_id=BUYER_ID,
+            payment_no="",
+            total_cents=PRICE_CENTS,
+            balance_cents=BALANCE_CENTS,
+            logged_at=NOW,
         )
 
 
