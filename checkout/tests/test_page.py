@@ -12,7 +12,8 @@ from messaging.testing import RecordedQueue
 from orders.models import CatalogItem
 from orders.tests import book
 
-pytestmark = pytest.mark.django_db(databases=["accounts", "coupons", "orders"], transaction=True)
+DATABASES = ["accounts", "coupons", "orders"]
+pytestmark = pytest.mark.django_db(databases=DATABASES)
 
 BASKET: dict[str, Any] = {"lines": [{"sku": "TEAPOT", "quantity": 2}, {"sku": "CUP", "quantity": 6}]}
 
@@ -71,6 +72,7 @@ class TestConfirmPage:
         assert (page["balance_cents"], page["payable_cents"]) == (5000, 0)
         assert page["balance"]["usable_cents"] == 5000
 
+    @pytest.mark.django_db(databases=DATABASES, transaction=True)
     def test_leads_to_exactly_the_order_it_shows(self, alice: Buyer, queue: RecordedQueue):
         choices = {"coupon_no": alice.coupon("TEN-OFF", kind="THRESHOLD", threshold_cents=4000, off_cents=1000)}
         page = page_of(alice, **choices)

@@ -13,7 +13,10 @@ from mq.errors import ConnectionLost
 from orders.models import Order
 from orders.tests import book
 
-pytestmark = pytest.mark.django_db(databases=["accounts", "coupons", "orders"], transaction=True)
+DATABASES = ["accounts", "coupons", "orders"]
+pytestmark = pytest.mark.django_db(databases=DATABASES, transaction=True)
+#: Of tests in which nothing is placed: rolled back, which is much faster than emptying tables.
+refused_early = pytest.mark.django_db(databases=DATABASES)
 
 BASKET: dict[str, Any] = {"lines": [{"sku": "TEAPOT", "quantity": 2}]}
 
@@ -48,6 +51,7 @@ class TestPlace:
 
         assert (status, refusal["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
 
+    @refused_early
     @pytest.mark.parametrize("key", [None, "", "short", "k" * 129, "white space", "ключ-от-заказа"])
     def test_needs_a_proper_key(self, alice: Buyer, queue: RecordedQueue, key: str | None):
         status, refusal = alice.post("/api/orders", BASKET, key=key)
@@ -55,6 +59,7 @@ class TestPlace:
         assert (status, refusal["code"]) == (422, "INVALID_INPUT")
         assert refusal["details"]["field"] == "Idempotency-Key"
 
+    @refused_early
     @pytest.mark.parametrize(
         ("body", "field"),
         [
@@ -176,6 +181,7 @@ class TestPlace:
         order = Order.objects.get()
         assert (order.total_cents, order.coupon_no, order.coupon_cents) == (2000, coupon_no, 500)
 
+    @refused_early
     @pytest.mark.parametrize(
         ("invoice", "field"),
         [
