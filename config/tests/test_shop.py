@@ -130,9 +130,10 @@ class TestUp:
         urls = running.status()["urls"]
         host, _, port = urls.pop("namesrv").partition(":")
         socket.create_connection((host, int(port))).close()
-        pages = {name: httpx.get(url) for name, url in urls.items()}
+        pages = {name: httpx.get(url, follow_redirects=True) for name, url in urls.items()}
 
-        assert {name: page.status_code for name, page in pages.items()} == {"shop": 200, "api": 200, "cashier": 200}
+        assert set(pages) == {"shop", "api", "cashier", "staff"}
+        assert {page.status_code for page in pages.values()} == {200}
         loaded = re.findall(r'(?:src|href)="(/[^"]+)"', pages["api"].text)
         assert len(loaded) >= 3
         assert {httpx.get(urls["shop"] + path).status_code for path in loaded} == {200}

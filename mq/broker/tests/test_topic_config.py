@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mq.broker.tests.wire import Wire, start_broker
-from mq.remoting.codes import RequestCode, ResponseCode
+from mq.remoting.codes import ResponseCode
 
 
 class TestCreateTopic:
