@@ -143,15 +143,17 @@ class TimerWheel:
             data = os.pread(self._fd, _PART_BYTES, part * _PART_BYTES)
             self.sums[part] = zlib.crc32(data.ljust(_PART_BYTES, b"\0"))
 
-    def _read(self, place: int, count: int) -> Iterator[Slot]:
+    def _read(self, place: int, count: int) -> list[Slot]:
+        """What file and changes hold together at this moment: a `write` in between moves slots from one to the other."""
         data = os.pread(self._fd, count * _SLOT.size, place * _SLOT.size)
         changed = self._changed
         if not changed and data == bytes(len(data)):
-            return
-        for at, fields in enumerate(_SLOT.iter_unpack(data), place):
-            slot = changed[at] if at in changed else _slot(*fields)
-            if slot is not None:
-                yield slot
+            return []
+        slots = (
+            changed[at] if at in changed else _slot(*fields)
+            for at, fields in enumerate(_SLOT.iter_unpack(data), place)
+        )
+        return [slot for slot in slots if slot is not None]
 
 
 def _slot(number: int, first_position: int, last_position: int, count: int, _magic: int) -> Slot | None:

@@ -56,6 +56,17 @@ class TestSlots:
 
 
 class TestOccupied:
+    def test_loses_none_when_the_changes_are_written_while_they_are_looked_through(self, wheel: TimerWheel):
+        """Protects the list in `_read`: a slow delivery is interrupted by the flush of every second."""
+        for number in range(NOON, NOON + 10):
+            wheel.add(number, 52)
+        slots = wheel.occupied(NOON, NOON + 9)
+
+        first = next(slots)
+        wheel.write()
+
+        assert [first, *slots] == [Slot(number, 52, 52, 1) for number in range(NOON, NOON + 10)]
+
     def test_lists_slots_in_order_of_time_across_the_end_of_the_file(self, wheel: TimerWheel):
         numbers = [NOON + 95, NOON + 99, NOON + 100, NOON + 194]
         for number in reversed(numbers):
