@@ -20,7 +20,7 @@ from orders.services.pricing import Cut, Wanted
 from orders.tests import book
 from tests.flows.shop import Buyer, Shop, until
 
-pytestmark = pytest.mark.django_db(databases=list(SERVICES), transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(databases=list(SERVICES), transaction=True)]
 
 DAY = timedelta(hours=24)
 

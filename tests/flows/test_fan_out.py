@@ -10,7 +10,7 @@ from messaging.models import ParkedMessage
 from notifications import channels
 from tests.flows.shop import Shop, until
 
-pytestmark = pytest.mark.django_db(databases=list(SERVICES), transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(databases=list(SERVICES), transaction=True)]
 
 
 def lines_of(channel: str, order_no: str) -> int:

@@ -15,7 +15,7 @@ from orders.tests import book
 from shipsim.testing import ShipsimProcess
 from tests.flows.shop import Buyer, Shop, until
 
-pytestmark = pytest.mark.django_db(databases=list(SERVICES), transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(databases=list(SERVICES), transaction=True)]
 
 PACKED, CARRIED, WEEK = timedelta(minutes=31), timedelta(hours=25), timedelta(days=7, minutes=1)
 
