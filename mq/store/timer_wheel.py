@@ -144,14 +144,13 @@ class TimerWheel:
             self.sums[part] = zlib.crc32(data.ljust(_PART_BYTES, b"\0"))
 
     def _read(self, place: int, count: int) -> list[Slot]:
-        """What file and changes hold together at this moment: a `write` in between moves slots from one to the other."""
+        """What file and changes hold together now: a `write` in between moves slots from one to the other."""
         data = os.pread(self._fd, count * _SLOT.size, place * _SLOT.size)
         changed = self._changed
         if not changed and data == bytes(len(data)):
             return []
         slots = (
-            changed[at] if at in changed else _slot(*fields)
-            for at, fields in enumerate(_SLOT.iter_unpack(data), place)
+            changed[at] if at in changed else _slot(*fields) for at, fields in enumerate(_SLOT.iter_unpack(data), place)
         )
         return [slot for slot in slots if slot is not None]
 
