@@ -226,4 +226,5 @@ def _staff(url: str, port: int, environment: Mapping[str, str]) -> Part:
         *("--respawn-failed-workers", "--workers-kill-timeout", "10s", "config.wsgi:application"),
     )
     settings = {"DJANGO_SETTINGS_MODULE": "config.settings.staff"}
-    return Part("staff", 3, command, url, {**environment, **settings}, health.http(f"{url}/healthz"))
+    ready, alive = health.http(f"{url}/readyz"), health.http(f"{url}/healthz")
+    return Part("staff", 3, command, url, {**environment, **settings}, ready, alive)

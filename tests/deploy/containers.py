@@ -131,7 +131,7 @@ class Machine:
             generated = self._secrets_folder / source
             found[place] = self._root / source if "/" not in source else generated.resolve()
         for place in ("/tmp", "/data"):
-            found.setdefault(place, self._root / f"own-{name}{place.replace('/', '-')}")
+            found.setdefault(place, self._root / f"{name}{place.replace('/', '-')}")
         for folder in found.values():
             if not folder.suffix:
                 folder.mkdir(parents=True, exist_ok=True)

@@ -105,10 +105,11 @@ def test_a_consumer_knows_the_database_of_its_service_only(service: str) -> None
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_the_shop_it_describes_takes_the_tour(
-    secrets_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    secrets_folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tmp_path.chmod(0o755)
-    machine = Machine(tmp_path, secrets_folder, _free_ports((5432, 6379, 8000, 8001, 8002, 8003, 9876, 10911)))
+    root = tmp_path_factory.mktemp("shop")  # a short name, as the path of a unix socket ends at 107 bytes
+    root.chmod(0o755)
+    machine = Machine(root, secrets_folder, _free_ports((5432, 6379, 8000, 8001, 8002, 8003, 9876, 10911)))
     with contextlib.ExitStack() as shop:
         shop.enter_context(machine.postgres())
         for name in ("broker", "paysim", "shipsim"):

@@ -27,8 +27,9 @@ DEAD = f"%DLQ%{GROUP}"
 POISON, HEALTHY = b"poison", b"healthy"
 RETRIES = 16
 HEALTHY_COUNT = 3000
-#: The share of its pace that a group keeps.
-PACE = 0.95
+#: The share of its pace that a group keeps: 0.95 and more on an idle machine. Two cores that also run a second test
+#: show 0.85 and up, and a group that waits for the poison shows next to nothing.
+PACE = 0.7
 
 
 class FastClock:
