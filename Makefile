@@ -42,7 +42,7 @@ promises: .venv/installed-dev ## what takes longer: the promises of the queue at
 	$(BIN)/pytest -n 2 --dist loadgroup -m "(promise or slow) and not nightly"
 
 interop: .venv/installed-dev ## other people's clients and RocketMQ's own classes as judges (JDK 17+, Maven, Go, Node)
-	$(BIN)/pytest -n 2 --dist loadgroup -m interop tests/interop
+	$(BIN)/pytest -n 2 --dist loadgroup -m "interop and not nightly" tests/interop
 
 bench: .venv/installed-dev ## the bundled broker and Apache RocketMQ in turn, into docs/performance.md (JDK 17+, Maven, half an hour)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -11,6 +11,8 @@ from tests.interop.bundled import bundled_broker
 from tests.interop.java_client import JUNIT
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(400)]
+#: By night: what Apache answers here does not change, and its processes take minutes to start and stop.
+APACHE = pytest.param("apache", marks=pytest.mark.nightly)
 
 
 def play(kind: str, folder: Path, cases: int, *which: str, keys: dict[str, str] | None = None) -> None:
@@ -39,7 +41,7 @@ def test_every_case_of_the_java_client_passes(kind: str, tmp_path: Path) -> None
     play(kind, tmp_path, 11, "--select-class=millrace.PopTest", "--select-class=millrace.PopRequestsTest")
 
 
-@pytest.mark.parametrize("kind", ["bundled", "apache"])
+@pytest.mark.parametrize("kind", ["bundled", APACHE])
 def test_what_failed_comes_again_under_the_second_naming_of_retries(kind: str, tmp_path: Path) -> None:
     which = "--select-method=millrace.PopTest#whatFailedComesAgain"
     play(kind, tmp_path, 1, which, keys={"enableRetryTopicV2": "true"})

@@ -25,7 +25,7 @@ from mq.remoting.headers import CreateTopicRequestHeader, SendMessageRequestHead
 from tests.interop import apache
 from tests.interop.bundled import bundled_broker
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.interop, pytest.mark.nightly, pytest.mark.timeout(900)]
 
 TOPIC = "order-events"
 #: Both brokers keep files of the same size, the one they have without being told.
