@@ -22,7 +22,7 @@ from tests.flows.shop import Buyer, Shop, until
 
 pytestmark = pytest.mark.django_db(databases=list(SERVICES), transaction=True)
 
-ROUNDS = 100
+ROUNDS = 200
 LANES = 8
 #: Closing goes through the queue to the gateway and back; the buyer pays when the order is seen in one of these.
 #: How far the closing is by then, is chance; the last one is too late for sure.
@@ -44,7 +44,7 @@ def at_once(one: Callable[[], object], other: Callable[[], object], pool: Thread
 class TestPayAndClose:
     @pytest.mark.timeout(180)
     @pytest.mark.slow
-    def test_in_the_same_moment_a_hundred_times(self, shop: Shop):
+    def test_in_the_same_moment_two_hundred_times(self, shop: Shop):
         """Each order is closed, or paid and given back; either way the buyer gets the money and the shop the stock.
 
         Whoever cancels a paid order gets it back; what is closed and paid too late is refunded.
