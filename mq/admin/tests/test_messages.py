@@ -43,7 +43,7 @@ class TestFinding:
         place = admin("queryMsgById", "-t", TOPIC, "-i", ids[0])["offsetID"]
         assert admin("queryMsgById", "-t", TOPIC, "-i", place)["messageId"] == ids[0]
 
-    def test_never_asks_an_address_that_only_the_id_names(self, admin: Admin):
+    def test_never_asks_an_address_that_only_the_id_names(self, admin: Admin, ids: list[str]):
         status, sentence = admin.refusal("queryMsgById", "-t", TOPIC, "-i", "7F00000100000001" + "0" * 16)
         assert status == 1
         assert sentence.startswith("no message with id")
