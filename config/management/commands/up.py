@@ -29,8 +29,10 @@ class Command(ShopCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         data = self.data(options)
-        # Whoever is told to stop while the shop is starting stops the half-started shop first.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # Whoever is told to stop while the shop is starting stops the half-started shop first. Shells let programs in
+        # the background ignore SIGINT, and Python then leaves it so.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.default_int_handler)
         try:
             if options["foreground"]:
                 supervise(data, base_port=options["base_port"], echo=not options["quiet"])
