@@ -289,6 +289,14 @@ class TestACrash:
         assert bodies(await survivor.pop_in_order()) == [b"placed"]
 
 
+def known_of_the_log(path: Path) -> int | None:
+    """How far the file says it knows queue 0 of the revive log; None for one that is just being replaced."""
+    with contextlib.suppress(FileNotFoundError):
+        known = json_files.read(path).get("reviveLog", {}).get("0")
+        return int(known) if known is not None else None
+    return None
+
+
 class TestTheFile:
     async def test_is_as_rocketmq_writes_it_but_for_how_much_of_the_log_is_in_it(
         self, wire: Wire, consumer: PopConsumer, broker: Broker, tmp_path: Path
@@ -329,13 +337,7 @@ class TestTheFile:
 
         assert not ours.orders.is_locked(("orders", "order-events", 0))
         path = tmp_path / "theirs/config/consumerOrderInfo.json"
-
-        def is_ours() -> bool:
-            with contextlib.suppress(FileNotFoundError):  # for a moment, while a newer one takes its place
-                return json_files.read(path).get("reviveLog", {}).get("0") == 1
-            return False
-
-        await until(is_ours)
+        await until(lambda: known_of_the_log(path) == 1)
         await ours.stop()
 
     async def test_that_knows_of_more_than_the_log_holds_is_not_believed(self, tmp_path: Path):
@@ -347,7 +349,7 @@ class TestTheFile:
         broker = await start_broker(tmp_path / "store")
 
         assert broker.orders.known_to == dict.fromkeys(range(8), 0)
-        await until(lambda: json_files.read(path)["reviveLog"]["0"] == 0)
+        await until(lambda: known_of_the_log(path) == 0)
         await broker.stop()
 
 
