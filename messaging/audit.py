@@ -12,7 +12,7 @@ _WHY_LENGTH_MAX = 300
 
 @dataclass(frozen=True)
 class Operator:
-    """A person at the command line, and the reason given."""
+    """A person, and the reason given."""
 
     by: str
     why: str

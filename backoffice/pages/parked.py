@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import importlib
-
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -15,10 +12,10 @@ from django.shortcuts import redirect, render
 
 from backoffice.site import site
 from config.environment import SERVICES
-from messaging import parking
+from messaging import by_hand, parking
+from messaging.audit import Operator
+from messaging.by_hand import Place
 from messaging.models import ParkedMessage
-from messaging.redrive import redriving
-from messaging.registry import registry
 from mq.errors import MQError
 
 _ROWS_MAX = 200
@@ -42,27 +39,22 @@ def page(request: HttpRequest) -> HttpResponse:
 
 
 def _act(request: HttpRequest) -> None:
-    place = tuple(request.POST.get(name, "") for name in ("service", "group", "sharding_key"))
-    service, group, sharding_key = place
-    first = parking.first_of(service, group, sharding_key) if service in SERVICES else None
+    """The same deeds as `manage.py parked`, in the same history."""
+    place = Place(*(request.POST.get(name, "") for name in Place._fields))
+    first = parking.first_of(*place) if place.service in SERVICES else None
+    operator = Operator(request.user.get_username(), "")
     if first is None:
-        messages.warning(request, f"Nothing of {group} waits under {sharding_key} any more.")
+        messages.warning(request, f"Nothing of {place.group} waits under {place.sharding_key} any more.")
     elif request.POST.get("action") == "discard":
-        parking.take_out(service, first)
+        by_hand.discard(place, operator)
         _log(request, first, "given up")
     else:
         try:
-            count = asyncio.run(_retry(service, group, sharding_key))
+            count = by_hand.redrive([place], operator)
         except MQError as error:
             messages.error(request, f"The queue at {settings.MQ_NAMESRV_ADDR} does not answer: {error}")
         else:
             _log(request, first, f"tried again: {count} had their effect")
-
-
-async def _retry(service: str, group: str, sharding_key: str) -> int:
-    importlib.import_module(f"{service}.consumers")
-    async with redriving(registry=registry, namesrv=settings.MQ_NAMESRV_ADDR) as redrive:
-        return await redrive.retry(service, group, sharding_key)
 
 
 def _log(request: HttpRequest, message: ParkedMessage, done: str) -> None:

@@ -14,7 +14,7 @@ from backoffice.tests.conftest import Login
 from config.environment import SERVICES
 from inventory.models import Sku
 from inventory.services import catalog
-from messaging.models import InboxMessage, ParkedMessage
+from messaging.models import InboxMessage, OperatorAction, ParkedMessage
 from messaging.testing import RecordedQueue
 from orders.models import OrderLine, RefundCase, RefundCaseLine
 from orders.tests import book
@@ -145,6 +145,8 @@ class TestParked:
 
         login("operator").post("/admin/parked/", place)
         assert not ParkedMessage.objects.using("orders").exists()
+        deed = OperatorAction.objects.using("orders").get()
+        assert (deed.by, deed.action, bytes(deed.body or b"")) == ("operator", "DISCARD", b"{}")
         entry = LogEntry.objects.get()
         assert (entry.user.get_username(), entry.change_message) == ("operator", "given up")
         assert not InboxMessage.objects.using("orders").exists()

@@ -6,8 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from config.environment import SERVICES
-from messaging import processing
-from messaging.management.commands import parked
+from messaging import by_hand, processing
 from messaging.models import OperatorAction, ParkedMessage
 from messaging.tests.clockmaker import GROUP, SERVICE, ClockOrdered, ClockRepaired, received, registry_with
 
@@ -72,7 +71,7 @@ class TestHistory:
         async def two_had_effect(places):
             return [2 for _ in places]
 
-        monkeypatch.setattr(parked, "_retry", two_had_effect)
+        monkeypatch.setattr(by_hand, "_retry", two_had_effect)
         call_command("parked", "redrive", "--by", "alice", "--why", "the locksmith is back")
         capsys.readouterr()
         call_command("parked", "history")

@@ -1,24 +1,20 @@
 from __future__ import annotations
 
-import asyncio
 import getpass
-import importlib
 import json
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
-from django.db import transaction
 from rich.console import Console
 from rich.table import Table
 
 from config.environment import SERVICES
 from config.management.options import RunningShopCommand, add_data, add_json
-from messaging import audit, parking
+from messaging import by_hand
 from messaging.audit import Operator
+from messaging.by_hand import Place
 from messaging.models import OperatorAction, ParkedMessage
-from messaging.redrive import redriving
-from messaging.registry import registry
 from mq.errors import MQError
 
 
@@ -76,50 +72,28 @@ class Command(RunningShopCommand):
             )
 
     def _redrive(self, wanted: set[str], operator: Operator) -> None:
-        for service in SERVICES:
-            importlib.import_module(f"{service}.consumers")
         places = dict.fromkeys(
-            (service, parked.group, parked.sharding_key)
+            Place(service, parked.group, parked.sharding_key)
             for service in SERVICES
             for parked in _all(service)
             if not wanted or parked.sharding_key in wanted
         )
         try:
-            count = self._redrive_all(list(places), operator)
+            count = by_hand.redrive(places, operator)
         except MQError as error:
             raise CommandError(f"The queue at {settings.MQ_NAMESRV_ADDR} does not answer: {error}") from error
         left = sum(len(_all(service)) for service in SERVICES)
         self.stdout.write(f"{count} had their effect; {left} are still parked.")
 
-    def _redrive_all(self, places: list[tuple[str, str, str]], operator: Operator) -> int:
-        """Every deed is written down before it is done: what is found without an outcome was interrupted."""
-        begun = []
-        for place in places:
-            first = parking.first_of(*place)
-            if first is not None:
-                begun.append((place, operator.begins(OperatorAction.Action.REDRIVE, place[0], first)))
-        counts = asyncio.run(_retry([place for place, _ in begun]))
-        for (_, deed), count in zip(begun, counts, strict=True):
-            audit.ended(deed, effect_count=count)
-        return sum(counts)
-
     def _discard(self, group: str, sharding_key: str, operator: Operator) -> None:
         for service in SERVICES:
-            first = parking.first_of(service, group, sharding_key)
+            first = by_hand.discard(Place(service, group, sharding_key), operator)
             if first is not None:
-                with transaction.atomic(using=service):
-                    audit.ended(operator.begins(OperatorAction.Action.DISCARD, service, first), effect_count=0)
-                    parking.take_out(service, first)
                 self.stdout.write(
                     f"{first.key} is given up. Its body was: {bytes(first.body).decode(errors='replace')}"
                 )
                 return
         raise CommandError(f"nothing of group {group!r} is parked under {sharding_key!r}")
-
-
-async def _retry(places: list[tuple[str, str, str]]) -> list[int]:
-    async with redriving(registry=registry, namesrv=settings.MQ_NAMESRV_ADDR) as redrive:
-        return [await redrive.retry(*place) for place in places]
 
 
 def _all(service: str) -> list[ParkedMessage]:
