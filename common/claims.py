@@ -34,8 +34,12 @@ class Claim(models.Model):
         return f"{self.order_no} {self.origin}"
 
 
-def claim(table: type[Claim], order_nos: Iterable[str], *, origin: Claim.Origin, now: datetime) -> set[str]:
+def claim(
+    table: type[models.Model], order_nos: Iterable[str], *, origin: models.TextChoices, now: datetime
+) -> set[str]:
     """Return those orders that nobody had claimed before. Needs a transaction.
+
+    `table` is a `Claim`, or has its columns `order_no`, `origin` and `claimed_at`.
 
     A statement of its own, on purpose: it waits for a rival that is claiming the same order, and only what is executed
     after it sees what that rival did. Sorted, so that rivals wait for each other in one direction only.

@@ -17,9 +17,9 @@ import msgspec
 from django.db import transaction
 
 from common import sql
+from common.claims import claim
 from inventory.messages import Shortage
 from inventory.models import Reservation, StockClaim, StockRecord
-from inventory.services import claims
 
 _HOLD = sql.Statement(Path(__file__).with_name("reserve.sql"))
 
@@ -47,7 +47,7 @@ CANCELED_BEFORE = Verdict(is_held=False)
 def reserve_stock(requests: Sequence[Request], *, now: datetime) -> list[Verdict]:
     """Decide every request, in their order; a request that was decided before gets the same verdict again."""
     with transaction.atomic(using="inventory", savepoint=False):
-        fresh = claims.claim([one.order_no for one in requests], origin=StockClaim.Origin.RESERVATION, now=now)
+        fresh = claim(StockClaim, [one.order_no for one in requests], origin=StockClaim.Origin.RESERVATION, now=now)
         verdicts = _earlier_verdicts([one.order_no for one in requests if one.order_no not in fresh])
         undecided = list({one.order_no: one for one in requests if one.order_no in fresh}.values())
         decided = _decide(undecided, _lock_available(undecided))

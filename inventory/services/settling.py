@@ -16,8 +16,8 @@ from typing import NamedTuple
 from django.db import transaction
 
 from common import sql
+from common.claims import claim
 from inventory.models import Reservation, StockClaim, StockMovement
-from inventory.services import claims
 
 _SETTLE = sql.Statement(Path(__file__).with_name("settle.sql"))
 _RETURN = sql.Statement(Path(__file__).with_name("return.sql"))
@@ -54,7 +54,7 @@ def release_stock(order_nos: Sequence[str], *, now: datetime) -> None:
     with transaction.atomic(using="inventory", savepoint=False):
         # Claimed first, in a statement of its own: a reservation that runs at this moment either finds the tombstone or
         # has committed, and is then seen by the release.
-        claims.claim(order_nos, origin=StockClaim.Origin.TOMBSTONE, now=now)
+        claim(StockClaim, order_nos, origin=StockClaim.Origin.TOMBSTONE, now=now)
         _settle(order_nos, _RELEASE, now=now)
 
 

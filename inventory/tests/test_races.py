@@ -58,7 +58,7 @@ class TestTheSameOrder:
         shelf.check_books()
 
     def test_reserved_and_canceled_at_the_same_moment_keeps_nothing(self):
-        """Protects `claims.claim` in release_stock, and that it is a statement of its own.
+        """Protects `claim` in release_stock, and that it is a statement of its own.
 
         Without it, a release that looks while the reservation is not committed yet finds nothing to give back.
         """
@@ -96,7 +96,7 @@ class TestTheSameOrder:
         shelf.check_books()
 
     def test_canceled_in_opposite_batches_never_deadlocks(self):
-        """Protects `ORDER BY order_no` in claims.py: tombstones for the same orders, from both ends."""
+        """Protects `ORDER BY order_no` in common/claims.py: tombstones for the same orders, from both ends."""
         for turn in range(20):
             orders = [f"M{turn}-{number:03}" for number in range(500)]
 

@@ -72,7 +72,7 @@ class TestReserveStock:
         assert again.shortages == (Shortage("TEAPOT", wanted=1, available=0),)
 
     def test_does_nothing_for_an_order_that_was_canceled_first(self):
-        """Protects the tombstone: `claims.claim` in release_stock."""
+        """Protects the tombstone: `claim` in release_stock."""
         shelf.put(TEAPOT=5)
         settling.release_stock(["M1"], now=NOON)
 
